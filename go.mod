@@ -1,0 +1,3 @@
+module github.com/runvm/runvm
+
+go 1.26.8
