@@ -1,0 +1,107 @@
+package verdict
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/runvm/runvm/internal/console"
+)
+
+// PID 1 writes these to the kernel log when a program and a test start.
+const (
+	programMark = "runvm: test "
+	testMark    = "runvm: === RUN"
+)
+
+// A mark is the start of a program, or of a test in it, on the console.
+type mark struct {
+	line          int
+	program, test string
+}
+
+// marks finds the marks of the planned programs in log.
+func marks(log []byte, planned map[string]*trace) []mark {
+	var all []mark
+	program := ""
+	for line := 1; len(log) > 0; line++ {
+		var raw []byte
+		raw, log, _ = bytes.Cut(log, []byte("\n"))
+		if !bytes.Contains(raw, []byte("runvm: ")) {
+			continue
+		}
+		text := string(console.Message(raw))
+		if id, ok := strings.CutPrefix(text, programMark); ok && planned[strings.TrimSpace(id)] != nil {
+			program = strings.TrimSpace(id)
+			all = append(all, mark{line: line, program: program})
+		}
+		if name, ok := strings.CutPrefix(text, testMark); ok && program != "" {
+			all = append(all, mark{line: line, program: program, test: strings.TrimSpace(name)})
+		}
+	}
+	return all
+}
+
+// charge adds each crash of the console to the test that was running.
+func (j *judge) charge() {
+	all := marks(j.in.Console, j.traces)
+	for _, c := range j.crashes {
+		m := j.running(all, c.Lines[0])
+		j.complain(Complaint{Crash: c, Program: m.program, Test: m.test})
+	}
+}
+
+// running is the mark in force at a line of the console. Where the guest
+// could not write marks it is the test that never ended.
+func (j *judge) running(all []mark, line int) mark {
+	if len(all) == 0 {
+		return j.unended()
+	}
+	found := mark{}
+	for _, m := range all {
+		if m.line > line {
+			break
+		}
+		found = m
+	}
+	return found
+}
+
+// unended is the program, and the test in it, that were open at the end.
+func (j *judge) unended() mark {
+	for _, p := range j.in.Plan {
+		t := j.traces[p.ID]
+		if !t.open() {
+			continue
+		}
+		m := mark{program: p.ID}
+		for _, o := range t.tally.order {
+			if o.open {
+				m.test = o.Name
+			}
+		}
+		return m
+	}
+	return mark{}
+}
+
+// complain records a crash and makes the program and test crash with it.
+func (j *judge) complain(c Complaint) {
+	r := j.report
+	r.Crashes = append(r.Crashes, c)
+	for i := range r.Programs {
+		if p := &r.Programs[i]; p.ID == c.Program {
+			p.crash(c)
+			return
+		}
+	}
+	j.worsen(Crash, c.Title)
+}
+
+func (p *Program) crash(c Complaint) {
+	p.worsen(Crash, join(c.Test, c.Title))
+	for i := range p.Tests {
+		if t := &p.Tests[i]; t.Name == c.Test && rank(t.Verdict) < rank(Crash) {
+			t.Verdict, t.Reason, t.Reached = Crash, c.Title, true
+		}
+	}
+}

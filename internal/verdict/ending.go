@@ -1,0 +1,160 @@
+package verdict
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/runvm/runvm/internal/console"
+)
+
+// Bits of /proc/sys/kernel/tainted that only a fault of the kernel sets.
+const (
+	taintBadPage    = 1 << 5
+	taintDied       = 1 << 7
+	taintWarned     = 1 << 9
+	taintSoftLockup = 1 << 14
+)
+
+func taintWords(bits int64) string {
+	var words []string
+	for _, t := range []struct {
+		bit  int64
+		word string
+	}{
+		{taintBadPage, "B: bad page"}, {taintDied, "D: died"},
+		{taintWarned, "W: warned"}, {taintSoftLockup, "L: soft lockup"},
+	} {
+		if bits&t.bit != 0 {
+			words = append(words, t.word)
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+// taint makes the program crash after which the kernel was tainted by a fault
+// that the console does not tell of. A complaint on the console explains any.
+func (j *judge) taint() {
+	if len(j.crashes) > 0 {
+		return
+	}
+	before := j.clean
+	for _, p := range j.in.Plan {
+		exit := j.traces[p.ID].exit
+		if exit == nil || exit.Taint < 0 {
+			continue
+		}
+		if words := taintWords(exit.Taint &^ before); words != "" {
+			j.complain(unseen(console.FaultTaint, "kernel tainted ("+words+") without a message on the console", mark{program: p.ID}))
+		}
+		before |= exit.Taint
+	}
+}
+
+// unseen is a crash that the console does not show.
+func unseen(fault console.Fault, title string, m mark) Complaint {
+	return Complaint{
+		Crash:   console.Crash{Kind: console.Fatal, Fault: fault, Title: title},
+		Program: m.program, Test: m.test,
+	}
+}
+
+// ending takes the way the VM ended into account.
+func (j *judge) ending() {
+	if !j.report.Booted {
+		j.unbooted()
+		return
+	}
+	note := j.note()
+	switch j.in.End {
+	case EndSilence, EndDeadline:
+		j.hang(note)
+	case EndReset, EndPanicked:
+		j.died()
+	case EndKilled:
+		j.cut("runvm was stopped" + note)
+	case EndQEMUExit:
+		j.cut("QEMU ended by itself" + note)
+	default:
+		if !j.done {
+			j.worsen(Incomplete, "the guest powered off before its plan was done"+note)
+		}
+	}
+}
+
+func (j *judge) note() string {
+	if j.in.EndNote == "" {
+		return ""
+	}
+	return ": " + clip(j.in.EndNote, maxReason)
+}
+
+// hang charges a clock that ran out to what was running.
+func (j *judge) hang(note string) {
+	what := "the whole run took too long"
+	if j.in.End == EndSilence {
+		what = "the guest went silent"
+	}
+	what += note
+	m := j.unended()
+	for i := range j.report.Programs {
+		if p := &j.report.Programs[i]; p.ID == m.program {
+			p.hangOpen()
+			p.worsen(Hang, join(m.test, what))
+			return
+		}
+	}
+	if j.done {
+		what += "; every program had ended, but the guest did not power off"
+	}
+	j.worsen(Hang, what)
+}
+
+// died makes a reset or a panic a crash that the console did not tell of.
+func (j *judge) died() {
+	if len(j.report.Crashes) > 0 {
+		return
+	}
+	if j.in.End == EndPanicked {
+		j.complain(unseen(console.FaultPanic, "kernel panic without a message on the console", j.unended()))
+		return
+	}
+	j.complain(unseen(console.FaultReset, "unexpected reset: the guest rebooted or its CPU gave up (triple fault)", j.unended()))
+}
+
+// cut is a VM that ended from outside: no verdict, unless a crash came first.
+func (j *judge) cut(reason string) {
+	if len(j.report.Crashes) == 0 && !j.done {
+		j.worsen(Broken, reason)
+	}
+}
+
+// tailLines is how much of the console a report of a failed boot shows.
+const tailLines = 20
+
+// unbooted says what became of a guest whose PID 1 never spoke.
+func (j *judge) unbooted() {
+	j.report.Tail = tail(j.in.Console, tailLines)
+	note := j.note()
+	silent := len(strings.TrimSpace(j.report.Tail)) == 0
+	switch {
+	case j.in.End == EndKilled:
+		j.worsen(Broken, "runvm was stopped before the guest's init started"+note)
+	case j.in.End == EndQEMUExit:
+		j.worsen(Broken, "QEMU ended before the guest's init started"+note)
+	case silent:
+		j.worsen(Broken, fmt.Sprintf("the guest printed nothing (%s): expected the kernel's first lines on its serial console; is the image a kernel for this machine, with CONFIG_SERIAL_8250_CONSOLE=y and CONFIG_PVH=y?%s", j.report.End, note))
+	case len(j.crashes) > 0:
+		j.own, j.why = Crash, "the kernel died before it started init: "+j.crashes[0].Title
+	case j.in.End == EndSilence, j.in.End == EndDeadline:
+		j.worsen(Hang, "the kernel hung before it started init"+note)
+	default:
+		j.worsen(Broken, fmt.Sprintf("the guest ended (%s) before its init started%s", j.report.End, note))
+	}
+}
+
+// tail returns the last n lines of log, at most MaxOutput bytes.
+func tail(log []byte, n int) string {
+	text := strings.ToValidUTF8(string(log[max(0, len(log)-MaxOutput):]), "?")
+	lines := strings.Split(strings.TrimRight(text, "\r\n"), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}

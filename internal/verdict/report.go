@@ -1,0 +1,145 @@
+package verdict
+
+import (
+	"time"
+
+	"github.com/runvm/runvm/internal/console"
+)
+
+// Schema is the version of Report as JSON. A field that is added leaves it; a
+// field that changes its meaning or goes raises it.
+const Schema = 1
+
+// A Report is all that is known of a run. It is written as report.json into
+// the run's directory.
+type Report struct {
+	Schema  int     `json:"schema"`
+	Verdict Verdict `json:"verdict"`
+	// Reason is one sentence; empty when the verdict is Pass.
+	Reason string `json:"reason,omitempty"`
+	// Booted says that PID 1 of the guest has spoken.
+	Booted bool `json:"booted"`
+	// Uname is "release version machine" as the guest gave it.
+	Uname    string    `json:"uname,omitempty"`
+	End      End       `json:"end"`
+	Programs []Program `json:"programs"`
+	// Crashes are the kernel's complaints in the order of the console.
+	Crashes []Complaint `json:"crashes,omitempty"`
+	// Notes are further remarks, one sentence each: damaged records, a taint
+	// that could not be read.
+	Notes []string `json:"notes,omitempty"`
+	// Tail is the end of the console where it explains the verdict: of a guest
+	// that did not boot.
+	Tail string `json:"tail,omitempty"`
+	Run  Run    `json:"run"`
+}
+
+// A Program is the judged result of one planned program.
+type Program struct {
+	ID      string  `json:"id"`
+	Arg     string  `json:"arg,omitempty"`
+	Verdict Verdict `json:"verdict"`
+	// Reason is one line; empty when the verdict is Pass.
+	Reason string `json:"reason,omitempty"`
+	// Elapsed is the guest's time from start to exit.
+	Elapsed time.Duration `json:"elapsed_ns"`
+	Tests   []Test        `json:"tests,omitempty"`
+	// Exit is how the program ended; nil when it did not, or was not reached.
+	Exit *Exit `json:"exit,omitempty"`
+	// Output is the end of what a program wrote outside of its tests, at most
+	// MaxOutput bytes; of a program that passed it is empty.
+	Output string `json:"output,omitempty"`
+}
+
+// An Exit is how a program ended.
+type Exit struct {
+	Code     int   `json:"code"`
+	Signal   int   `json:"signal,omitempty"`
+	TimedOut bool  `json:"timed_out,omitempty"`
+	Left     int   `json:"left,omitempty"`  // processes that survived SIGKILL
+	Taint    int64 `json:"taint,omitempty"` // -1 when it could not be read
+}
+
+// A Test is the judged result of one test of a program; subtests have a test
+// of their own, "TestRead/mmap".
+type Test struct {
+	Name    string  `json:"name"`
+	Verdict Verdict `json:"verdict"`
+	// Reason is one line; empty when the verdict is Pass.
+	Reason string `json:"reason,omitempty"`
+	// Reached says that the test was started.
+	Reached bool `json:"reached"`
+	// Runs counts results, more than 1 with -count.
+	Runs    int           `json:"runs,omitempty"`
+	Elapsed time.Duration `json:"elapsed_ns"`
+	// Output is the end of what the test wrote, at most MaxOutput bytes; of a
+	// test that passed it is empty.
+	Output string `json:"output,omitempty"`
+}
+
+// MaxOutput bounds the Output of a Program or Test, in bytes.
+const MaxOutput = 8 << 10
+
+// A Complaint is a crash charged to the test that was running.
+type Complaint struct {
+	console.Crash
+	Program string `json:"program,omitempty"` // ID; empty for a complaint before the first
+	Test    string `json:"test,omitempty"`
+}
+
+// End is how the VM ended.
+type End string
+
+// The ends.
+const (
+	EndNone     End = "none" // not known, or there was no VM
+	EndPowerOff End = "power-off"
+	EndReset    End = "reset"     // the guest asked for a reset, or a panic made it
+	EndPanicked End = "panicked"  // the guest's panic device said so
+	EndSilence  End = "silence"   // neither console nor records moved for too long
+	EndDeadline End = "deadline"  // the whole run took too long
+	EndKilled   End = "killed"    // runvm was told to stop
+	EndQEMUExit End = "qemu-exit" // QEMU ended without a word of the guest
+)
+
+// Run is what the conductor knows of a run without judging it.
+type Run struct {
+	ID      string    `json:"id,omitempty"`  // name of the run's directory
+	Dir     string    `json:"dir,omitempty"` // where everything is kept
+	Console string    `json:"console,omitempty"`
+	Started time.Time `json:"started,omitzero"`
+	// Again is the command without -run and programs: "runvm test -kernel 6.12".
+	Again   []string `json:"again,omitempty"`
+	Kernel  Kernel   `json:"kernel"`
+	Machine Machine  `json:"machine"`
+	Stages  []Stage  `json:"stages,omitempty"`
+}
+
+// A Kernel is the image a run booted.
+type Kernel struct {
+	Name    string    `json:"name,omitempty"` // of the source, for people
+	Version string    `json:"version,omitempty"`
+	Key     string    `json:"key,omitempty"`
+	Profile string    `json:"profile,omitempty"`
+	Patches []string  `json:"patches,omitempty"` // names of the series
+	Image   string    `json:"image,omitempty"`   // path
+	Built   time.Time `json:"built,omitzero"`
+}
+
+// A Machine is the VM of a run.
+type Machine struct {
+	Accel         string   `json:"accel,omitempty"` // "kvm" or "tcg"
+	AccelWhy      string   `json:"accel_why,omitempty"`
+	Command       []string `json:"command,omitempty"` // QEMU with all its arguments
+	MemoryMiB     int      `json:"memory_mib,omitempty"`
+	CPUs          int      `json:"cpus,omitempty"`
+	Deterministic bool     `json:"deterministic,omitempty"`
+	Seed          int64    `json:"seed,omitempty"`
+}
+
+// A Stage is one timed step of a run: "fetch", "build", "boot".
+type Stage struct {
+	Name    string        `json:"name"`
+	Elapsed time.Duration `json:"elapsed_ns"`
+	Note    string        `json:"note,omitempty"` // "cached", "6 of 412 files"
+}
