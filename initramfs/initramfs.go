@@ -1,30 +1,40 @@
 // Package initramfs makes the root file system that a guest boots from:
 // runvm's PID 1, the programs to run and the plan; u-root's commands too
 // where a shell is wanted. The same input gives the same bytes.
+//
+// An image is made of parts, newc archives that the kernel unpacks one after
+// the other. They lie in the cache under the digest of what is in them, so
+// that a run writes only what differs from an earlier one.
 package initramfs
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"io/fs"
+	"path/filepath"
 
 	"github.com/runvm/runvm/internal/progress"
 	"github.com/runvm/runvm/internal/sh"
 	"github.com/runvm/runvm/internal/wire"
 )
 
+// MaxSize bounds an image, in bytes.
+const MaxSize = 1 << 30
+
 // A Builder makes images. Its cache may be shared by several runvm at once.
 type Builder struct {
-	Cache    string
+	Cache    string // runvm's cache directory; images lie in "initramfs" below it
 	Sh       sh.Runner
-	Progress progress.Sink
+	Progress progress.Sink // nil shows nothing
 }
 
-// A File goes into an image. Exactly one of Source, Data and Link gives its
+// A File goes into an image. At most one of Source, Data and Link gives its
 // contents; none makes a directory.
 type File struct {
 	Path   string      // in the guest, absolute
-	Source string      // a file of the host
-	Data   []byte      // contents
+	Source string      // a regular file of the host
+	Data   []byte      // contents, not nil
 	Link   string      // target of a symbolic link
 	Mode   fs.FileMode // permission bits; 0 is 0644, 0755 for directories and executable sources
 }
@@ -32,30 +42,83 @@ type File struct {
 // A Spec is what an image holds beside PID 1.
 type Spec struct {
 	Files []File
-	Plan  wire.Plan
-	// Commands adds u-root's commands, among them a shell at /bin/sh.
+	Plan  wire.Plan // Version is filled in when 0
+	// Commands adds u-root's commands, among them a shell at /bin/sh and
+	// /bin/bash. The first time this takes half a minute.
 	Commands bool
 }
 
-// An Image is an initramfs in parts: newc archives that the kernel unpacks
-// one after the other when they are concatenated in this order.
+// An Image is an initramfs in parts, to be concatenated in this order.
 type Image struct {
-	Parts []string // paths
+	Parts []string // paths in the cache
 	Size  int64    // bytes of all parts
 }
 
-// Build makes the image of spec. Parts that exist already are not written again.
-func (b *Builder) Build(ctx context.Context, spec Spec) (*Image, error) { return nil, nil }
-
-// A Program is a host's file prepared to run in the guest.
-type Program struct {
-	Path  string // where it lies in the guest
-	Files []File // the program and the libraries it needs
-	// Script says that it is a script, which needs Spec.Commands.
-	Script bool
+// Build makes the image of spec. Parts that exist are not made again. Errors
+// of the go command, which compiles PID 1 and u-root's commands once, are
+// those of package sh.
+func (b *Builder) Build(ctx context.Context, spec Spec) (*Image, error) {
+	plan, err := planFile(spec.Plan)
+	if err != nil {
+		return nil, err
+	}
+	base, err := b.base(ctx)
+	if err != nil {
+		return nil, err
+	}
+	parts := []string{base}
+	if spec.Commands {
+		commands, err := b.commands(ctx)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, commands)
+	}
+	for _, files := range [][]File{spec.Files, {plan}} {
+		if len(files) == 0 {
+			continue
+		}
+		part, err := b.part("run", files)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, part)
+	}
+	return newImage(parts)
 }
 
-// NewProgram prepares the host's file source to run in the guest as path: a
-// static binary, a dynamic one with its interpreter and libraries, or a
-// script for sh or bash.
-func NewProgram(source, path string) (*Program, error) { return nil, nil }
+func planFile(plan wire.Plan) (File, error) {
+	if plan.Version == 0 {
+		plan.Version = wire.Version
+	}
+	text, err := json.MarshalIndent(plan, "", "\t")
+	if err != nil {
+		return File{}, fmt.Errorf("write the plan: %w", err)
+	}
+	return File{Path: wire.PlanPath, Data: text}, nil
+}
+
+func newImage(parts []string) (*Image, error) {
+	image := &Image{Parts: parts}
+	for _, part := range parts {
+		size, err := touch(part)
+		if err != nil {
+			return nil, fmt.Errorf("make the image: %w", err)
+		}
+		image.Size += size
+	}
+	if image.Size > MaxSize {
+		return nil, fmt.Errorf("make the image: %d MiB are more than %d MiB", image.Size>>20, MaxSize>>20)
+	}
+	return image, nil
+}
+
+// dir is where the parts lie.
+func (b *Builder) dir() string { return filepath.Join(b.Cache, "initramfs") }
+
+func (b *Builder) progress() progress.Sink {
+	if b.Progress == nil {
+		return progress.Discard{}
+	}
+	return b.Progress
+}
