@@ -1,103 +1,272 @@
 package vm
 
 import (
+	"context"
+	"fmt"
 	"io"
+	"os"
+	"strings"
+	"sync/atomic"
 	"time"
 
+	"github.com/runvm/runvm/internal/sh"
 	"github.com/runvm/runvm/internal/wire"
 )
 
-// Options are the run's ends on the host and its clocks.
-type Options struct {
-	// Console receives the guest's serial console as it comes; nil discards it.
-	Console io.Writer
-	// MaxConsole bounds Console in bytes; 0 is DefaultMaxConsole. Of a longer
-	// console the start and the end are written, with a line between them
-	// that says how much was left out.
-	MaxConsole int64
-	// Results receives the result stream as it comes; nil discards it.
-	Results io.Writer
-	// MaxResults bounds Results in bytes; 0 is DefaultMaxResults. Beyond it
-	// output records are dropped, both here and for OnRecord, and an error
-	// record at the end says so.
-	MaxResults int64
-	// OnRecord, when set, is called with every record, in order, by one
-	// goroutine. It must be quick: the guest waits for it.
-	OnRecord func(wire.Record)
-	// Silence ends a run in which neither console nor results said anything
-	// for that long; 0 is no such clock.
-	Silence time.Duration
-	// Deadline ends a run that lasts longer; 0 is no such clock.
-	Deadline time.Duration
-	// TTY is the other end of the guest's hvc0 when Machine.TTY is set. Its
-	// Read may still be pending when Run returns.
-	TTY io.ReadWriter
-	// Echo, when set, receives QEMU's command as one line for a shell.
-	Echo io.Writer
-}
-
-// The bounds Options take for 0.
+// The times QEMU and the host have to finish what is already decided.
 const (
-	DefaultMaxConsole = 64 << 20
-	DefaultMaxResults = 256 << 20
+	offTime   = 2 * time.Second  // from the guest's last event to QEMU's exit
+	panicTime = 5 * time.Second  // from the panic to the reset that follows
+	drainTime = 10 * time.Second // from QEMU's exit until all it said is written
 )
 
-// A Reason is how a run ended.
-type Reason string
-
-// The reasons.
-const (
-	PowerOff Reason = "power-off" // the guest powered itself off
-	Reset    Reason = "reset"     // it rebooted, or its CPU gave up (triple fault)
-	Panicked Reason = "panicked"  // its kernel panicked and said so
-	Silence  Reason = "silence"   // it said nothing for Options.Silence
-	Deadline Reason = "deadline"  // it ran longer than Options.Deadline
-	Killed   Reason = "killed"    // the context ended, or somebody killed QEMU
-	QEMUExit Reason = "qemu-exit" // QEMU ended by itself without a word on the guest
-)
-
-// A Result is a run that is over.
-type Result struct {
-	Reason Reason `json:"reason"`
-	// Detail is one line for people: why the run ended so.
-	Detail string `json:"detail"`
-	// Args is QEMU's exact command, Args[0] its path. Descriptors in it were
-	// inherited; Line gives a command that runs without them.
-	Args []string `json:"args"`
-	// Line boots the same machine from a shell, console on the terminal.
-	Line string `json:"line"`
-	// Events are QMP's events in their order, at most 64.
-	Events []Event `json:"events,omitempty"`
-	// Stderr is the end of what QEMU wrote to standard error, at most 4 KiB.
-	Stderr string `json:"stderr,omitempty"`
-	// ConsoleTail is the end of the console, at most 4 KiB.
-	ConsoleTail string `json:"console_tail,omitempty"`
-	// Console and Results count the bytes the guest sent, dropped ones
-	// included.
-	ConsoleBytes int64 `json:"console_bytes"`
-	ResultBytes  int64 `json:"result_bytes"`
-	// Cut says that Console or Results were longer than their bounds.
-	Cut bool `json:"cut,omitempty"`
-	// BadLines counts lines of the result stream that are no records.
-	BadLines int `json:"bad_lines,omitempty"`
-	// Times are the run's milestones.
-	Times Times `json:"times"`
+// Run boots m and returns when it is over. An error means that there was no
+// run to judge: m is impossible, a file is missing, QEMU cannot be started
+// (ErrNoQEMU when it is not installed) or does not die, the console or the
+// results cannot be written.
+func Run(ctx context.Context, m Machine, o Options) (*Result, error) {
+	if err := m.validate(); err != nil {
+		return nil, err
+	}
+	path, err := find(m.QEMU)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range append([]string{m.Kernel}, m.Initrd...) {
+		if _, err := os.Stat(f); err != nil {
+			return nil, fmt.Errorf("boot: %w", err)
+		}
+	}
+	c, err := open(&m)
+	if err != nil {
+		return nil, fmt.Errorf("boot: %w", err)
+	}
+	defer c.close()
+	o.defaults()
+	r := &run{options: o, channels: c, events: make(chan Event, maxEvents), failed: make(chan error, 4)}
+	r.result.Args = append([]string{path}, append(c.args, m.args(c.ends)...)...)
+	r.result.Line = Line(m)
+	return r.boot(ctx)
 }
 
-// Times are the milestones of a run; one that was not reached is zero.
-type Times struct {
-	Started      time.Time     `json:"started"`       // just before QEMU's exec
-	FirstConsole time.Duration `json:"first_console"` // from Started to the first console byte
-	Hello        time.Duration `json:"hello"`         // … to PID 1's hello
-	FirstOut     time.Duration `json:"first_out"`     // … to the first output of a test
-	End          time.Duration `json:"end"`           // … until QEMU was gone
+// A run is a Run under way.
+type run struct {
+	options  Options
+	channels *channels
+	process  *process
+	result   Result
+	console  *bounded
+	results  *recorder
+	events   chan Event
+	failed   chan error    // what a reader could not do
+	readers  []<-chan bool // closed at the end of each channel
+	heard    atomic.Int64  // when the guest last said something, since Times.Started
 }
 
-// An Event is one QMP event.
-type Event struct {
-	Name string `json:"name"`
-	// Data is the event's data as JSON, at most 4 KiB.
-	Data string `json:"data,omitempty"`
-	// After is when it arrived, counted from Times.Started.
-	After time.Duration `json:"after"`
+// boot starts QEMU, watches it until it is gone and sums up.
+func (r *run) boot(ctx context.Context) (*Result, error) {
+	args := r.result.Args
+	if r.options.Echo != nil {
+		fmt.Fprintf(r.options.Echo, "+ %s\n", r.result.Line)
+	}
+	if _, err := io.WriteString(r.channels.qmp, hail); err != nil {
+		return nil, fmt.Errorf("boot: %w", err)
+	}
+	r.result.Times.Started = time.Now()
+	var err error
+	if r.process, err = start(args[0], args[1:], r.channels.child); err != nil {
+		return nil, err
+	}
+	r.channels.closeChild()
+	r.listen()
+	err = r.watch(ctx)
+	if kill := r.process.kill(); kill != nil {
+		return nil, kill
+	}
+	r.result.Times.End = r.since()
+	if drain := r.drain(); err == nil {
+		err = drain
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.sumUp()
+	return &r.result, nil
 }
+
+func (r *run) since() time.Duration { return time.Since(r.result.Times.Started) }
+
+// listen reads the channels, each in a goroutine.
+func (r *run) listen() {
+	r.console = newBounded(r.options.Console, r.options.MaxConsole)
+	r.results = newRecorder(r.options.Results, r.options.MaxResults, r.record)
+	r.read("console", func() error {
+		return copyOut(r.console, &hearing{run: r, r: r.channels.console, first: &r.result.Times.FirstConsole})
+	})
+	r.read("results", func() error {
+		return copyOut(r.results, &hearing{run: r, r: r.channels.results, first: new(time.Duration)})
+	})
+	r.read("QMP", func() error {
+		return readQMP(r.channels.qmp, r.result.Times.Started, func(e Event) { r.events <- e })
+	})
+	if tty := r.channels.tty; tty != nil && r.options.TTY != nil {
+		go func() { _, _ = io.Copy(tty, r.options.TTY) }()
+		r.read("terminal", func() error { return copyOut(writer{r.options.TTY}, tty) })
+	}
+}
+
+// read runs f, the reader of the named channel, in a goroutine.
+func (r *run) read(name string, f func() error) {
+	done := make(chan bool)
+	r.readers = append(r.readers, done)
+	go func() {
+		defer close(done)
+		if err := f(); err != nil && !gone(err) {
+			r.failed <- fmt.Errorf("%s: %w", name, err)
+		}
+	}()
+}
+
+// record notes the milestones and hands the record on.
+func (r *run) record(rec wire.Record) {
+	t := &r.result.Times
+	if rec.Type == wire.Hello && t.Hello == 0 {
+		t.Hello = r.since()
+	}
+	if rec.Type == wire.Out && t.FirstOut == 0 {
+		t.FirstOut = r.since()
+	}
+	r.options.OnRecord(rec)
+}
+
+// watch returns when the run is over, its reason set; QEMU may still be there.
+func (r *run) watch(ctx context.Context) error {
+	deadline := expiry(r.options.Deadline)
+	silence := expiry(r.options.Silence)
+	var grace <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			r.end(Killed, fmt.Sprintf("stopped: %v", context.Cause(ctx)))
+			return nil
+		case err := <-r.failed:
+			return err
+		case <-r.process.exited:
+			return nil
+		case <-grace:
+			return nil
+		case <-deadline:
+			r.end(Deadline, fmt.Sprintf("not over after %v", r.options.Deadline))
+			return nil
+		case <-silence:
+			left := r.options.Silence - (r.since() - time.Duration(r.heard.Load()))
+			if left <= 0 {
+				r.end(Silence, fmt.Sprintf("neither console nor results said anything for %v", r.options.Silence))
+				return nil
+			}
+			silence = time.After(left)
+		case e := <-r.events:
+			switch r.note(e) {
+			case "":
+			case Panicked:
+				grace = time.After(panicTime)
+			default:
+				grace = time.After(offTime)
+			}
+		}
+	}
+}
+
+// expiry is a clock that never rings for 0.
+func expiry(d time.Duration) <-chan time.Time {
+	if d <= 0 {
+		return nil
+	}
+	return time.After(d)
+}
+
+// note keeps an event and returns how it ends the run, "" when it does not.
+func (r *run) note(e Event) Reason {
+	if len(r.result.Events) < maxEvents {
+		r.result.Events = append(r.result.Events, e)
+	}
+	reason := e.reason()
+	switch reason {
+	case PowerOff:
+		r.end(reason, "the guest powered off")
+	case Reset:
+		r.end(reason, "the guest was reset")
+	case Panicked:
+		r.end(reason, "the guest's kernel panicked")
+	case Killed:
+		r.end(reason, "QEMU was told to stop by somebody else")
+	}
+	return reason
+}
+
+// end sets the run's reason; the first one stays.
+func (r *run) end(reason Reason, detail string) {
+	if r.result.Reason == "" {
+		r.result.Reason, r.result.Detail = reason, detail
+	}
+}
+
+// drain waits until everything QEMU said has been written. It also takes
+// events that came together with QEMU's exit.
+func (r *run) drain() error {
+	patience := time.After(drainTime)
+	for _, done := range r.readers {
+		for open := true; open; {
+			select {
+			case <-done:
+				open = false
+			case e := <-r.events:
+				r.note(e)
+			case <-patience:
+				return fmt.Errorf("boot: console or results not written %v after the end", drainTime)
+			}
+		}
+	}
+	for len(r.events) > 0 {
+		r.note(<-r.events)
+	}
+	select {
+	case err := <-r.failed:
+		return err
+	default:
+	}
+	if err := r.console.Close(); err != nil {
+		return fmt.Errorf("console: %w", err)
+	}
+	if err := r.results.Close(); err != nil {
+		return fmt.Errorf("results: %w", err)
+	}
+	return nil
+}
+
+// sumUp completes the result of a run whose channels are drained.
+func (r *run) sumUp() {
+	s := &r.result
+	s.Stderr = r.process.stderr.String()
+	s.ConsoleTail = r.console.last.String()
+	s.ConsoleBytes, s.ResultBytes = r.console.seen, r.results.seen
+	s.Cut = r.console.dropped() > 0 || r.results.dropped > 0
+	s.BadLines = r.results.bad
+	how := "exit status 0"
+	if r.process.err != nil {
+		how = r.process.err.Error()
+	}
+	if last := lastLine(s.Stderr); last != "" {
+		how += ": " + last
+	}
+	r.end(QEMUExit, "QEMU ended by itself: "+how)
+}
+
+// lastLine is the last line of s with something on it.
+func lastLine(s string) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	return lines[len(lines)-1]
+}
+
+// CommandLine is the exact command as one line for a shell; see Result.Args.
+func (s *Result) CommandLine() string { return sh.Quote(s.Args...) }

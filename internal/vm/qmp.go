@@ -1,0 +1,76 @@
+package vm
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+)
+
+// Bounds on what QEMU may say.
+const (
+	maxEvents  = 64
+	maxQMPLine = 64 << 10
+	maxData    = 4 << 10
+)
+
+// hail is said before QEMU listens: it turns events on, then starts the guest.
+const hail = `{"execute":"qmp_capabilities"}` + "\n" + `{"execute":"cont"}` + "\n"
+
+// A message is what runvm reads of QMP.
+type message struct {
+	Event string          `json:"event"`
+	Data  json.RawMessage `json:"data"`
+	Error *struct {
+		Desc string `json:"desc"`
+	} `json:"error"`
+}
+
+// readQMP calls event for each QMP event of r until r ends.
+func readQMP(r io.Reader, started time.Time, event func(Event)) error {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, maxQMPLine)
+	for lines.Scan() {
+		var m message
+		if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
+			return fmt.Errorf("read QMP: %w", err)
+		}
+		if m.Error != nil {
+			return fmt.Errorf("start the guest: %s", m.Error.Desc)
+		}
+		if m.Event != "" {
+			data := m.Data[:min(len(m.Data), maxData)]
+			event(Event{Name: m.Event, Data: string(data), After: time.Since(started)})
+		}
+	}
+	return lines.Err()
+}
+
+// reason reads how the guest ended from an event; "" is no end.
+func (e Event) reason() Reason {
+	switch e.Name {
+	case "GUEST_PANICKED", "GUEST_CRASHLOADED":
+		return Panicked
+	case "SHUTDOWN":
+	default:
+		return ""
+	}
+	var data struct {
+		Reason string `json:"reason"`
+	}
+	if err := json.Unmarshal([]byte(e.Data), &data); err != nil {
+		return ""
+	}
+	switch data.Reason {
+	case "guest-shutdown":
+		return PowerOff
+	case "guest-reset":
+		return Reset
+	case "guest-panic":
+		return Panicked
+	case "host-signal", "host-qmp-quit":
+		return Killed
+	}
+	return ""
+}
