@@ -1,0 +1,37 @@
+# Thin: each target is a line or two that could be typed. `make` lists them.
+
+KERNEL  ?= 6.12
+PATCHES ?= patches/linux-6.12
+LINT     = go tool -modfile=tools/go.mod
+
+.PHONY: help build check test host guest e2e bench boots
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
+
+build: ## ./runvm
+	go build -o runvm ./cmd/runvm
+
+check: host ## format, vet, lint, tidy, host tests, docs: no VM, no kernel
+	@test -z "$$(gofmt -l .)" || { echo "run gofmt -w on:"; gofmt -l .; exit 1; }
+	go vet ./...
+	go vet -tags e2e ./internal/e2e
+	$(LINT) staticcheck ./...
+	go mod tidy -diff
+
+host:
+	go test ./...
+
+test: check guest e2e ## everything: check, then guest tests, then runvm itself against real kernels
+
+guest: build ## the guest tests on the patched kernel
+	./runvm test -kernel $(KERNEL) -patches $(PATCHES) ./vmtests/...
+
+e2e: build ## runvm itself: verdicts of kernels that really crash, hang, stay silent
+	go test -tags e2e -count 1 -timeout 60m ./internal/e2e
+
+bench: build ## seconds: cold and warm builds, command to verdict, start of QEMU to first event
+	go test -tags e2e -count 1 -timeout 60m -run '^$$' -bench . ./internal/e2e
+
+boots: build ## 200 boots of 200 on a loaded machine
+	go test -count 1 -timeout 60m -run '^TestBoots$$' ./internal/vm -args -boots 200 -kernel $$(./runvm build -print vmlinux)

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/runvm/runvm/internal/gotest"
+	"github.com/runvm/runvm/internal/report"
+	"github.com/runvm/runvm/internal/run"
+	"github.com/runvm/runvm/internal/verdict"
+)
+
+func testCommand() *cli.Command {
+	const category = "tests"
+	flags := []cli.Flag{
+		&cli.StringFlag{Name: "run", Category: category, Usage: "run only tests that match `REGEXP`, as go test does"},
+		&cli.StringFlag{Name: "skip", Category: category, Usage: "skip tests that match `REGEXP`"},
+		&cli.StringFlag{Name: "bench", Category: category, Usage: "run benchmarks that match `REGEXP`"},
+		&cli.IntFlag{Name: "count", Value: 1, Category: category, Usage: "run each test `N` times"},
+		&cli.BoolFlag{Name: "short", Category: category, Usage: "tell long tests to be short"},
+		&cli.BoolFlag{Name: "json", Category: category, Usage: "print the report as JSON and nothing else"},
+		&cli.BoolFlag{Name: "n", Usage: "print the plan and stop"},
+	}
+	return &cli.Command{
+		Name:      "test",
+		Usage:     "run tests in a kernel and judge both",
+		ArgsUsage: "[PACKAGE | SCRIPT | PROGRAM]...",
+		Description: "Builds the kernel unless it is cached, compiles the Go test packages named\n" +
+			"(default: the one here), boots one guest and runs them in it. Scripts and\n" +
+			"static programs are tests too: exit code 0 is a pass.",
+		Flags:                     append(append(flags, kernelFlags()...), guestFlags()...),
+		OnUsageError:              onUsageError,
+		DisableSliceFlagSeparator: true,
+		Action:                    testAction,
+	}
+}
+
+func testAction(ctx context.Context, c *cli.Command) error {
+	cond, err := conductor(c)
+	if err != nil {
+		return err
+	}
+	guest, err := guestFrom(c)
+	if err != nil {
+		return err
+	}
+	plan := run.Plan{
+		Kernel: kernelFrom(c), Guest: guest, Targets: c.Args().Slice(), Dir: cond.Dir, Out: c.String("o"),
+		Select: gotest.Selection{
+			Run: c.String("run"), Skip: c.String("skip"), Bench: c.String("bench"),
+			Count: c.Int("count"), Short: c.Bool("short"), Verbose: c.Bool("v"),
+		},
+		Command: commandLine(c, "run", "o", "json", "n", "v"),
+	}
+	if c.Bool("n") {
+		if err := plan.Check(); err != nil {
+			return err
+		}
+		_, err := fmt.Fprint(cond.Out, plan.String())
+		return err
+	}
+	stdout := cond.Out
+	if c.Bool("json") {
+		cond.Out = nil
+	}
+	rep, err := cond.Test(ctx, plan)
+	if err != nil {
+		return err
+	}
+	return show(c, stdout, rep)
+}
+
+// show prints rep in the form asked for and returns its exit code.
+func show(c *cli.Command, stdout interface{ Write([]byte) (int, error) }, rep *verdict.Report) error {
+	write := func() error {
+		return report.Text(stdout, rep, report.Options{Colour: isTerminal(stdout), Now: time.Now()})
+	}
+	if c.Bool("json") {
+		write = func() error { return report.JSON(stdout, rep) }
+	}
+	if err := write(); err != nil {
+		return err
+	}
+	return exitWith(rep.ExitCode())
+}
+
+// exitWith returns nil for 0, so that it can end an Action.
+func exitWith(code int) error {
+	if code == 0 {
+		return nil
+	}
+	return exitCode(code)
+}

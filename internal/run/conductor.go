@@ -1,0 +1,234 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/runvm/runvm/initramfs"
+	"github.com/runvm/runvm/internal/distro"
+	"github.com/runvm/runvm/internal/gotest"
+	"github.com/runvm/runvm/internal/progress"
+	"github.com/runvm/runvm/internal/sh"
+	"github.com/runvm/runvm/internal/verdict"
+	"github.com/runvm/runvm/internal/vm"
+	"github.com/runvm/runvm/kernel"
+	"github.com/runvm/runvm/kernel/patch"
+	"github.com/runvm/runvm/kernel/source"
+)
+
+// A Conductor carries plans out. Its fields are what stages lean on.
+type Conductor struct {
+	// Cache is runvm's folder in the user's cache directory.
+	Cache string
+	// Dir is where Go packages are looked up.
+	Dir      string
+	Sh       sh.Runner
+	Progress progress.Sink
+	// Host installs what is missing.
+	Host *distro.System
+	// KernelOrg is the address of kernel.org's releases; "" is the default.
+	KernelOrg string
+	// Out receives live results, Err remarks; nil is nowhere.
+	Out, Err io.Writer
+
+	mu     sync.Mutex
+	stages []verdict.Stage
+}
+
+// stage runs f as the stage name: it is timed and named in f's error. The
+// note that f returns tells what a person would want to know of it.
+func (c *Conductor) stage(name string, f func() (note string, err error)) error {
+	start := time.Now()
+	note, err := f()
+	c.mu.Lock()
+	c.stages = append(c.stages, verdict.Stage{Name: name, Elapsed: time.Since(start), Note: note})
+	c.mu.Unlock()
+	if err != nil && !errors.Is(err, ErrUsage) {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return err
+}
+
+// say writes a remark to Err.
+func (c *Conductor) say(format string, args ...any) {
+	if c.Err != nil {
+		fmt.Fprintf(c.Err, format+"\n", args...)
+	}
+}
+
+// Needs lists what the machine must have to build (or only boot) k.
+func Needs(k Kernel) []distro.Need {
+	if k.Ready() {
+		return distro.VM()
+	}
+	return append(distro.Build(), distro.VM()...)
+}
+
+// Built is a kernel that is ready to boot, with what it was made from.
+type Built struct {
+	*kernel.Image
+	// Tree is the source with all patches; nil for a ready image.
+	Tree    *source.Tree
+	Applied []patch.Applied
+}
+
+// Build makes the image of k: the stages fetch, patch and build.
+func (c *Conductor) Build(ctx context.Context, k Kernel) (*Built, error) {
+	if err := k.check(); err != nil {
+		return nil, err
+	}
+	if err := c.Host.Ensure(ctx, Needs(k)); err != nil {
+		return nil, err
+	}
+	b := &kernel.Builder{Cache: c.Cache, Sh: c.Sh, Progress: c.Progress}
+	if k.Ready() {
+		image, err := b.Ready(k.Spec)
+		if err != nil {
+			return nil, usagef("-kernel %s: %w", k.Spec, err)
+		}
+		return &Built{Image: image}, nil
+	}
+	built := &Built{}
+	err := c.stage("fetch", func() (note string, err error) {
+		store := &source.Store{Dir: filepath.Join(c.Cache, "source"), Sh: c.Sh, Progress: c.Progress, KernelOrg: c.KernelOrg}
+		built.Tree, err = store.Get(ctx, k.Spec)
+		if errors.Is(err, source.ErrUnknown) {
+			return "", usagef("%w", err)
+		}
+		if err != nil {
+			return "", err
+		}
+		if built.Tree.Note != "" {
+			c.say("%s", built.Tree.Note)
+		}
+		return built.Tree.Name, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := c.patch(ctx, k, built); err != nil {
+		return nil, err
+	}
+	return built, c.stage("build", func() (note string, err error) {
+		built.Image, err = b.Build(ctx, kernel.Request{Tree: built.Tree, Profile: k.Profile, Config: k.Config, Jobs: k.Jobs})
+		if err == nil && built.Cached {
+			note = "cached"
+		}
+		return note, err
+	})
+}
+
+// patch applies k's patches to built.Tree.
+func (c *Conductor) patch(ctx context.Context, k Kernel, built *Built) error {
+	if len(k.Patches) == 0 {
+		return nil
+	}
+	return c.stage("patch", func() (note string, err error) {
+		series, err := patch.Load(k.Patches)
+		if err != nil {
+			return "", err
+		}
+		built.Tree, built.Applied, err = patch.Apply(ctx, c.Sh, built.Tree, series, c.Progress)
+		return fmt.Sprintf("%d applied", len(built.Applied)), err
+	})
+}
+
+// kernelInfo is what a report says of the kernel.
+func (c *Conductor) kernelInfo(k Kernel, b *Built) verdict.Kernel {
+	info := verdict.Kernel{Name: k.Spec, Version: b.Release, Key: b.Key, Profile: k.Profile, Patches: k.Patches, Image: b.Dir, Built: b.Built}
+	if b.Tree != nil {
+		info.Name, info.Version = b.Tree.Name, b.Tree.Version
+	} else {
+		info.Image, info.Profile = k.Spec, ""
+	}
+	return info
+}
+
+// machine is the VM of g for the kernel b and the root file system of parts.
+func (c *Conductor) machine(ctx context.Context, g Guest, b *Built, parts []string) (vm.Machine, error) {
+	accel := g.Accel
+	if g.Deterministic {
+		accel = vm.TCG
+	}
+	picked, err := vm.Pick(ctx, accel, vm.DefaultQEMU, c.Cache)
+	if err != nil {
+		return vm.Machine{}, err
+	}
+	m := vm.Machine{
+		Kernel: b.BzImage, Initrd: parts, Append: append(kernelArgs(), g.Append...),
+		MemoryMiB: g.MemoryMiB, CPUs: g.CPUs, Accel: picked, Deterministic: g.Deterministic, Seed: g.Seed, Net: g.Net,
+	}
+	if b.Vmlinux != "" && (b.PVH || b.BzImage == "") {
+		m.Kernel = b.Vmlinux
+	}
+	for i, s := range g.Shares {
+		m.Shares = append(m.Shares, vm.Share{Tag: shareTag(i), Dir: s.Dir, ReadOnly: !s.Writable})
+	}
+	return m, nil
+}
+
+func shareTag(i int) string { return fmt.Sprintf("share%d", i) }
+
+// kernelArgs end a run soon after its kernel is lost: an oops leaves locks
+// held and memory wrong, so what follows would only blame the innocent, and a
+// task stuck for 30 s under a debug kernel on a slow machine is stuck.
+func kernelArgs() []string {
+	return []string{"oops=panic", "sysctl.kernel.hung_task_timeout_secs=30"}
+}
+
+// images returns the builder of root file systems.
+func (c *Conductor) images() *initramfs.Builder {
+	return &initramfs.Builder{Cache: filepath.Join(c.Cache, "initramfs"), Sh: c.Sh, Progress: c.Progress}
+}
+
+// toolchain returns the compiler of Go tests.
+func (c *Conductor) toolchain() *gotest.Toolchain {
+	return &gotest.Toolchain{Cache: filepath.Join(c.Cache, "gotest"), Dir: c.Dir, Sh: c.Sh, Progress: c.Progress}
+}
+
+// recorder opens the directory of a run that is about to boot built.
+func (c *Conductor) recorder(out string, started time.Time, command []string, k Kernel, built *Built, progs *programs) (*recorder, error) {
+	dir, err := c.runDir(out, started)
+	if err != nil {
+		return nil, err
+	}
+	rec, err := newRecorder(dir, progs.planned)
+	if err != nil {
+		return nil, fmt.Errorf("run directory: %w", err)
+	}
+	rec.in.Run = verdict.Run{
+		ID: filepath.Base(dir), Dir: dir, Console: filepath.Join(dir, consoleFile),
+		Started: started, Again: command, Kernel: c.kernelInfo(k, built),
+	}
+	if err := rec.keepConfig(built.Config); err != nil {
+		rec.close()
+		return nil, err
+	}
+	return rec, nil
+}
+
+// runDir makes the directory of a run: out, or a new one in the cache named
+// after the time.
+func (c *Conductor) runDir(out string, now time.Time) (string, error) {
+	if out != "" {
+		dir, err := filepath.Abs(out)
+		if err != nil {
+			return "", err
+		}
+		if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
+			return "", usagef("-o %s: the folder is not empty", out)
+		}
+		return dir, os.MkdirAll(dir, 0o755)
+	}
+	parent := filepath.Join(c.Cache, "run")
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return "", err
+	}
+	return os.MkdirTemp(parent, now.Format("2006-01-02T15.04.05-"))
+}

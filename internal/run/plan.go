@@ -1,0 +1,215 @@
+// Package run conducts a run: from flags to a verdict. It is the one package
+// that knows all stages (fetch, patch, build, compile, image, boot, judge) and
+// hands to each the values it needs; what a stage is, the stage knows.
+package run
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/runvm/runvm/internal/gotest"
+	"github.com/runvm/runvm/internal/sh"
+	"github.com/runvm/runvm/internal/vm"
+)
+
+// ErrUsage is a request that cannot be meant: the user has to change it.
+var ErrUsage = errors.New("usage")
+
+// usagef returns an error that is an ErrUsage and reads as the format says.
+func usagef(format string, args ...any) error {
+	return &usageError{fmt.Errorf(format, args...)}
+}
+
+type usageError struct{ err error }
+
+func (e *usageError) Error() string   { return e.err.Error() }
+func (e *usageError) Unwrap() []error { return []error{ErrUsage, e.err} }
+
+// Kernel says which kernel a run boots.
+type Kernel struct {
+	// Spec is a source as source.Store.Get reads it, or the path of a vmlinux
+	// or bzImage that is ready to boot.
+	Spec string
+	// Patches are applied in this order; see patch.Load.
+	Patches []string
+	// Profile and Config make the configuration; see kernel.Request.
+	Profile string
+	Config  string
+	// Jobs is how many compilers run at once; 0 is one a CPU.
+	Jobs int
+}
+
+// Guest says what the kernel is booted on.
+type Guest struct {
+	MemoryMiB int
+	CPUs      int
+	Accel     string // vm.Auto, vm.KVM or vm.TCG
+	// Deterministic and Seed as in vm.Machine.
+	Deterministic bool
+	Seed          int64
+	Append        []string // kernel arguments
+	Shares        []Share
+	Net           bool
+	// Silence and Deadline are the run's two clocks; 0 stops a clock.
+	Silence, Deadline time.Duration
+}
+
+// A Share is a directory of the host that the guest may see.
+type Share struct {
+	Dir      string // on the host
+	Path     string // in the guest
+	Writable bool
+}
+
+// Plan is everything a test run is to do, before anything is done.
+type Plan struct {
+	Kernel Kernel
+	Guest  Guest
+	// Targets are Go package patterns and paths of scripts and programs.
+	Targets []string
+	Select  gotest.Selection
+	// Dir is where Targets are looked up.
+	Dir string
+	// Out is the run's directory; "" makes one in the cache.
+	Out string
+	// Command is the command line up to the targets, without -run.
+	Command []string
+}
+
+// Check refuses a Plan that cannot work, before anything slow is started.
+func (p *Plan) Check() error {
+	if err := p.Guest.check(); err != nil {
+		return err
+	}
+	return p.Kernel.check()
+}
+
+func (k *Kernel) check() error {
+	if k.Spec == "" {
+		return usagef("-kernel: no kernel named")
+	}
+	if k.Jobs < 0 {
+		return usagef("-j %d: want 1 or more", k.Jobs)
+	}
+	for _, path := range k.Patches {
+		if _, err := os.Stat(path); err != nil && path != "-" {
+			return usagef("-patches %s: no such file or folder", path)
+		}
+	}
+	if k.Config != "" {
+		if _, err := os.Stat(k.Config); err != nil {
+			return usagef("-config %s: no such file", k.Config)
+		}
+	}
+	if k.Ready() && (len(k.Patches) > 0 || k.Config != "") {
+		return usagef("-kernel %s is a ready image: -patches and -config need a source", k.Spec)
+	}
+	return nil
+}
+
+// Ready says that Spec is an image and nothing has to be built.
+func (k *Kernel) Ready() bool {
+	info, err := os.Stat(k.Spec)
+	return err == nil && info.Mode().IsRegular()
+}
+
+func (g *Guest) check() error {
+	switch {
+	case g.MemoryMiB < vm.MinMemoryMiB || g.MemoryMiB > vm.MaxMemoryMiB:
+		return usagef("-memory %d: want %d to %d MiB", g.MemoryMiB, vm.MinMemoryMiB, vm.MaxMemoryMiB)
+	case g.CPUs < 1 || g.CPUs > vm.MaxCPUs:
+		return usagef("-cpus %d: want 1 to %d", g.CPUs, vm.MaxCPUs)
+	case g.Silence < 0 || g.Deadline < 0:
+		return usagef("-silence and -timeout: want 0 or more")
+	case g.Deterministic && (g.CPUs != 1 || g.Net || len(g.Shares) > 0):
+		return usagef("-deterministic: one CPU, no -net and no -share: each brings the host's timing in")
+	case g.Deterministic && g.Accel == vm.KVM:
+		return usagef("-deterministic counts instructions, which -accel kvm cannot")
+	}
+	switch g.Accel {
+	case vm.Auto, vm.KVM, vm.TCG:
+	default:
+		return usagef("-accel %s: want auto, kvm or tcg", g.Accel)
+	}
+	for _, s := range g.Shares {
+		if info, err := os.Stat(s.Dir); err != nil || !info.IsDir() {
+			return usagef("-share %s: no such directory", s.Dir)
+		}
+		if !filepath.IsAbs(s.Path) {
+			return usagef("-share %s: the guest's path %q is not absolute", s.Dir, s.Path)
+		}
+	}
+	return nil
+}
+
+// split sorts Targets into Go package patterns and files to run as they are.
+func (p *Plan) split() (patterns, files []string) {
+	for _, t := range p.Targets {
+		path := t
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(p.Dir, t)
+		}
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+			files = append(files, t)
+		} else {
+			patterns = append(patterns, t)
+		}
+	}
+	if len(p.Targets) == 0 {
+		patterns = []string{"."}
+	}
+	return patterns, files
+}
+
+// String describes the plan, a line a stage, in the order of the data.
+func (p *Plan) String() string {
+	var b strings.Builder
+	line := func(stage, format string, args ...any) {
+		fmt.Fprintf(&b, "%-9s%s\n", stage, fmt.Sprintf(format, args...))
+	}
+	if p.Kernel.Ready() {
+		line("kernel", "%s, as it is", p.Kernel.Spec)
+	} else {
+		line("fetch", "%s", p.Kernel.Spec)
+		for _, s := range p.Kernel.Patches {
+			line("patch", "%s", s)
+		}
+		base := "tinyconfig"
+		if p.Kernel.Config != "" {
+			base = p.Kernel.Config
+		}
+		line("config", "%s on %s", p.Kernel.Profile, base)
+		line("build", "unless the image is in the cache")
+	}
+	patterns, files := p.split()
+	line("compile", "%s", sh.Quote(patterns...))
+	if len(files) > 0 {
+		line("programs", "%s", sh.Quote(files...))
+	}
+	line("boot", "%d MiB, %d CPU, accelerator %s%s", p.Guest.MemoryMiB, p.Guest.CPUs, p.Guest.Accel, p.Guest.extras())
+	line("clocks", "%v of silence, %v in all", p.Guest.Silence, p.Guest.Deadline)
+	line("run", "%s", sh.Quote(p.Select.Flags()...))
+	return b.String()
+}
+
+func (g *Guest) extras() string {
+	var s string
+	if g.Deterministic {
+		s += fmt.Sprintf(", deterministic with seed %d", g.Seed)
+	}
+	for _, share := range g.Shares {
+		mode := "read-only"
+		if share.Writable {
+			mode = "writable"
+		}
+		s += fmt.Sprintf(", %s at %s (%s)", share.Dir, share.Path, mode)
+	}
+	if g.Net {
+		s += ", network"
+	}
+	return s
+}

@@ -1,0 +1,189 @@
+package run
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/google/renameio/v2"
+
+	"github.com/runvm/runvm/internal/gotest"
+	"github.com/runvm/runvm/internal/verdict"
+	"github.com/runvm/runvm/internal/vm"
+	"github.com/runvm/runvm/internal/wire"
+)
+
+// The files of a run's directory. Console and results are the guest's bytes as
+// they came; recorded.json is what the host knew; report.json and events.json
+// follow from these three, so that Rejudge can make them again.
+const (
+	consoleFile  = "console.log"
+	resultsFile  = "results.jsonl"
+	recordedFile = "recorded.json"
+	reportFile   = "report.json"
+	eventsFile   = "events.json"
+	vmFile       = "vm.json"
+	configFile   = "config"
+)
+
+// maxRecorded bounds each file that Rejudge reads, in bytes: a little more
+// than vm.DefaultMaxResults, the largest that a run writes.
+const maxRecorded = 260 << 20
+
+// recorded is recorded.json: verdict.In without what the guest sent.
+type recorded struct {
+	Plan    []verdict.Planned `json:"plan"`
+	End     verdict.End       `json:"end"`
+	EndNote string            `json:"end_note,omitempty"`
+	Run     verdict.Run       `json:"run"`
+}
+
+// A recorder writes down what happens in a run.
+type recorder struct {
+	dir              string
+	console, results *os.File
+	in               recorded
+	decoder          *decoder
+	live             func(gotest.Event, wire.Record)
+	tty              io.ReadWriter // the guest's terminal, if it has one
+}
+
+func newRecorder(dir string, plan []verdict.Planned) (*recorder, error) {
+	r := &recorder{dir: dir, in: recorded{Plan: plan, End: verdict.EndNone}}
+	var err error
+	if r.console, err = os.Create(filepath.Join(dir, consoleFile)); err != nil {
+		return nil, err
+	}
+	if r.results, err = os.Create(filepath.Join(dir, resultsFile)); err != nil {
+		r.console.Close()
+		return nil, err
+	}
+	r.decoder = newDecoder(plan)
+	return r, nil
+}
+
+func (r *recorder) close() {
+	r.console.Close()
+	r.results.Close()
+}
+
+// keepConfig copies the kernel's .config into the run's directory.
+func (r *recorder) keepConfig(path string) error {
+	if path == "" {
+		return nil
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(r.dir, configFile), data, 0o644)
+}
+
+// record takes one record as it arrives and shows what follows from it.
+func (r *recorder) record(rec wire.Record) {
+	shown := 0
+	for _, e := range r.decoder.add(rec) {
+		r.live(e, rec)
+		shown++
+	}
+	if shown == 0 {
+		r.live(gotest.Event{}, rec)
+	}
+}
+
+// ended writes down how the VM ended.
+func (r *recorder) ended(m vm.Machine, result *vm.Result) error {
+	r.in.End, r.in.EndNote = verdict.End(result.Reason), result.Detail
+	r.in.Run.Machine = verdict.Machine{
+		Accel: m.Accel.Name, AccelWhy: m.Accel.Why, Command: result.Args,
+		MemoryMiB: m.MemoryMiB, CPUs: m.CPUs, Deterministic: m.Deterministic, Seed: m.Seed,
+	}
+	return writeJSON(filepath.Join(r.dir, vmFile), result)
+}
+
+// judge writes recorded.json and everything that follows from it.
+func (r *recorder) judge() (*verdict.Report, error) {
+	if err := writeJSON(filepath.Join(r.dir, recordedFile), r.in); err != nil {
+		return nil, err
+	}
+	return Rejudge(r.dir)
+}
+
+// Rejudge reads the recorded bytes of the run in dir, judges them and writes
+// events.json and report.json. The same bytes give the same report.
+func Rejudge(dir string) (*verdict.Report, error) {
+	var rec recorded
+	data, err := readBounded(filepath.Join(dir, recordedFile))
+	if err != nil {
+		return nil, usagef("%s is not the directory of a run: %w", dir, err)
+	}
+	if err := json.Unmarshal(data, &rec); err != nil {
+		return nil, usagef("%s: %w", filepath.Join(dir, recordedFile), err)
+	}
+	in := verdict.In{Plan: rec.Plan, End: rec.End, EndNote: rec.EndNote, Run: rec.Run}
+	if in.Console, err = readBounded(filepath.Join(dir, consoleFile)); err != nil {
+		return nil, err
+	}
+	results, err := readBounded(filepath.Join(dir, resultsFile))
+	if err != nil {
+		return nil, err
+	}
+	dec := newDecoder(rec.Plan)
+	var events []gotest.Event
+	in.BadRecords, err = vm.ReadRecords(bytes.NewReader(results), func(w wire.Record) {
+		in.Records = append(in.Records, w)
+		events = append(events, dec.add(w)...)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, resultsFile), err)
+	}
+	report := verdict.Judge(in)
+	return report, errors.Join(writeEvents(filepath.Join(dir, eventsFile), events), writeJSON(filepath.Join(dir, reportFile), report))
+}
+
+// Load reads the report of the run in dir.
+func Load(dir string) (*verdict.Report, error) {
+	data, err := readBounded(filepath.Join(dir, reportFile))
+	if err != nil {
+		return nil, usagef("%s is not the directory of a run: %w", dir, err)
+	}
+	report := &verdict.Report{}
+	return report, json.Unmarshal(data, report)
+}
+
+func readBounded(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxRecorded+1))
+	if err == nil && len(data) > maxRecorded {
+		err = fmt.Errorf("%s: larger than %d MiB", path, maxRecorded>>20)
+	}
+	return data, err
+}
+
+func writeJSON(path string, v any) error {
+	data, err := json.MarshalIndent(v, "", "\t")
+	if err != nil {
+		return err
+	}
+	return renameio.WriteFile(path, append(data, '\n'), 0o644)
+}
+
+// writeEvents writes what `go test -json` would have.
+func writeEvents(path string, events []gotest.Event) error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	for _, e := range events {
+		if err := enc.Encode(e); err != nil {
+			return err
+		}
+	}
+	return renameio.WriteFile(path, b.Bytes(), 0o644)
+}

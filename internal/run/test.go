@@ -1,0 +1,231 @@
+package run
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/runvm/runvm/initramfs"
+	"github.com/runvm/runvm/internal/gotest"
+	"github.com/runvm/runvm/internal/verdict"
+	"github.com/runvm/runvm/internal/vm"
+	"github.com/runvm/runvm/internal/wire"
+)
+
+// Test carries p out and returns what can be said of it. An error means that
+// there is no verdict: nothing was booted, or this machine failed.
+func (c *Conductor) Test(ctx context.Context, p Plan) (*verdict.Report, error) {
+	if err := p.Check(); err != nil {
+		return nil, err
+	}
+	started := time.Now()
+	built, progs, err := c.prepare(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	rec, err := c.recorder(p.Out, started, p.Command, p.Kernel, built, progs)
+	if err != nil {
+		return nil, err
+	}
+	defer rec.close()
+	rec.live = c.live(p.Select)
+	return c.finish(ctx, p.Guest, built, progs, rec)
+}
+
+// finish boots the guest and judges what was recorded.
+func (c *Conductor) finish(ctx context.Context, g Guest, built *Built, progs *programs, rec *recorder) (*verdict.Report, error) {
+	if err := c.boot(ctx, g, built, progs, rec); err != nil {
+		return nil, err
+	}
+	rec.in.Run.Stages = c.stages
+	report, err := rec.judge()
+	if err != nil {
+		return nil, fmt.Errorf("judge: %w", err)
+	}
+	return report, nil
+}
+
+// prepare builds the kernel and, at the same time, compiles the tests: a test
+// that does not compile must not wait for a kernel.
+func (c *Conductor) prepare(ctx context.Context, p Plan) (*Built, *programs, error) {
+	var built *Built
+	var progs *programs
+	group, gctx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		progs, err = c.programs(gctx, p)
+		return err
+	})
+	group.Go(func() (err error) {
+		built, err = c.Build(gctx, p.Kernel)
+		return err
+	})
+	if err := group.Wait(); err != nil {
+		return nil, nil, err
+	}
+	return built, progs, nil
+}
+
+// programs are what the guest runs, in the forms that the stages want.
+type programs struct {
+	files    []initramfs.File
+	tests    []wire.Test
+	planned  []verdict.Planned
+	commands bool // u-root's commands are needed
+}
+
+// programs compiles p's packages and takes in its scripts and binaries.
+func (c *Conductor) programs(ctx context.Context, p Plan) (*programs, error) {
+	progs := &programs{}
+	patterns, files := p.split()
+	if len(patterns) > 0 {
+		err := c.stage("compile", func() (string, error) { return "", c.packages(ctx, p, patterns, progs) })
+		if err != nil {
+			return nil, err
+		}
+	}
+	for _, f := range files {
+		if err := progs.addFile(p.Dir, f); err != nil {
+			return nil, err
+		}
+	}
+	return progs, nil
+}
+
+// packages compiles the packages that patterns name and plans their tests.
+func (c *Conductor) packages(ctx context.Context, p Plan, patterns []string, progs *programs) error {
+	tc := c.toolchain()
+	tc.Dir = p.Dir
+	pkgs, err := tc.List(ctx, patterns)
+	if err != nil {
+		return err
+	}
+	var chosen []gotest.Package
+	var names [][]string
+	for _, pkg := range pkgs {
+		tests, err := p.Select.Plan(pkg)
+		if err != nil {
+			return usagef("%w", err)
+		}
+		if len(tests) > 0 {
+			chosen, names = append(chosen, pkg), append(names, tests)
+		}
+	}
+	if len(chosen) == 0 {
+		return usagef("no test matches -run %q -skip %q -bench %q in %d packages: nothing would be tested", p.Select.Run, p.Select.Skip, p.Select.Bench, len(pkgs))
+	}
+	binaries, err := tc.Compile(ctx, chosen)
+	if err != nil {
+		return err
+	}
+	for i, bin := range binaries {
+		if err := progs.addPackage(p, bin, names[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addPackage adds a compiled test and the package's testdata.
+func (ps *programs) addPackage(p Plan, bin gotest.Binary, tests []string) error {
+	pkg := bin.Package
+	path := filepath.Join(pkg.GuestDir(), filepath.Base(pkg.ImportPath)+".test")
+	ps.files = append(ps.files, initramfs.File{Path: path, Source: bin.Path, Mode: 0o755})
+	if err := ps.addTestdata(pkg.Dir, pkg.GuestDir()); err != nil {
+		return err
+	}
+	ps.tests = append(ps.tests, wire.Test{ID: pkg.ImportPath, Argv: append([]string{path}, p.Select.Flags()...), Dir: pkg.GuestDir(), Marks: true})
+	ps.planned = append(ps.planned, verdict.Planned{
+		ID: pkg.ImportPath, Arg: argument(p, pkg), Go: true, Tests: tests, Count: p.Select.Count,
+	})
+	return nil
+}
+
+// argument is what a user types for pkg: a path below the plan's directory
+// where that is possible.
+func argument(p Plan, pkg gotest.Package) string {
+	rel, err := filepath.Rel(p.Dir, pkg.Dir)
+	if err != nil || !filepath.IsLocal(rel) {
+		return pkg.ImportPath
+	}
+	return "./" + rel
+}
+
+// addTestdata takes the testdata folder of dir along, as `go test` has it in
+// its working directory.
+func (ps *programs) addTestdata(dir, guestDir string) error {
+	testdata := filepath.Join(dir, "testdata")
+	if _, err := os.Stat(testdata); err != nil {
+		return nil
+	}
+	files, err := folder(testdata, guestDir+"/testdata")
+	ps.files = append(ps.files, files...)
+	return err
+}
+
+// addFile adds a script or a binary, judged by its exit code.
+func (ps *programs) addFile(dir, name string) error {
+	source := name
+	if !filepath.IsAbs(source) {
+		source = filepath.Join(dir, name)
+	}
+	prog, err := initramfs.NewProgram(source, fmt.Sprintf("/test/%d/%s", len(ps.tests), filepath.Base(name)))
+	if err != nil {
+		return usagef("%s: %w", name, err)
+	}
+	ps.files = append(ps.files, prog.Files...)
+	ps.commands = ps.commands || prog.Script
+	ps.tests = append(ps.tests, wire.Test{ID: name, Argv: []string{prog.Path}, Dir: filepath.Dir(prog.Path)})
+	ps.planned = append(ps.planned, verdict.Planned{ID: name, Arg: name})
+	return nil
+}
+
+// boot makes the root file system and runs the guest, everything recorded.
+func (c *Conductor) boot(ctx context.Context, g Guest, built *Built, progs *programs, rec *recorder) error {
+	spec := initramfs.Spec{Files: progs.files, Commands: progs.commands, Plan: wire.Plan{
+		Version: wire.Version, Key: built.Short(), Tests: progs.tests, Hostname: "runvm", Shares: guestShares(g),
+	}}
+	var image *initramfs.Image
+	err := c.stage("image", func() (note string, err error) {
+		image, err = c.images().Build(ctx, spec)
+		return "", err
+	})
+	if err != nil {
+		return err
+	}
+	machine, err := c.machine(ctx, g, built, image.Parts)
+	if err != nil {
+		return err
+	}
+	machine.TTY = rec.tty != nil
+	return c.stage("boot", func() (string, error) {
+		result, err := vm.Run(ctx, machine, vm.Options{
+			TTY:     rec.tty,
+			Console: rec.console, Results: rec.results, OnRecord: rec.record,
+			Silence: g.Silence, Deadline: g.Deadline, Echo: c.Sh.Echo,
+		})
+		if err != nil {
+			return "", err
+		}
+		if ctx.Err() != nil {
+			return "", context.Cause(ctx)
+		}
+		return milestones(result.Times), rec.ended(machine, result)
+	})
+}
+
+// milestones says where the time of a boot went.
+func milestones(t vm.Times) string {
+	return fmt.Sprintf("init after %.2f s, first test output after %.2f s", t.Hello.Seconds(), t.FirstOut.Seconds())
+}
+
+func guestShares(g Guest) []wire.Share {
+	var shares []wire.Share
+	for i, s := range g.Shares {
+		shares = append(shares, wire.Share{Tag: shareTag(i), Path: s.Path, ReadOnly: !s.Writable})
+	}
+	return shares
+}
