@@ -8,6 +8,7 @@ package source
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/runvm/runvm/internal/progress"
@@ -31,6 +32,8 @@ type Store struct {
 	// KernelOrgKey is the armored public key that must have signed the sums
 	// of the releases; "" is the key of kernel.org's checksum signer.
 	KernelOrgKey string
+
+	bin string // folder of apt's programs, "" for those in PATH
 }
 
 // A Tree is a kernel source as a git tree object.
@@ -79,15 +82,22 @@ var (
 //
 // The error is one line and wraps one of this package's sentinels where one
 // applies.
-func (s *Store) Get(ctx context.Context, spec string) (*Tree, error) {
-	return nil, ErrUnknown
-}
-
-// Checkout makes the folder dir hold exactly the content of tree. Files that
-// already have the content wanted keep their modification time, so that make
-// rebuilds only what changed; an interrupted Checkout is completed by the
-// next. Nothing is ever written outside of dir. The folder next to dir named
-// "<dir>.git" belongs to Checkout. The caller holds a lock on dir.
-func Checkout(ctx context.Context, run sh.Runner, tree *Tree, dir string) error {
-	return ErrUnknown
+func (s *Store) Get(ctx context.Context, name string) (*Tree, error) {
+	want, err := parseSpec(name)
+	if err != nil {
+		return nil, err
+	}
+	var tree *Tree
+	switch {
+	case want.path != "":
+		tree, err = s.local(ctx, want.path)
+	case want.release != "":
+		tree, err = s.release(ctx, want.release)
+	default:
+		tree, err = s.series(ctx, want.series)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("kernel %s: %w", name, err)
+	}
+	return tree, nil
 }

@@ -1,0 +1,173 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"github.com/runvm/runvm/internal/progress"
+)
+
+// otherSuites are those of Debian that between them have every kernel it
+// supports. They are looked into after what the system is configured for.
+var otherSuites = [...]string{"bookworm", "trixie-backports", "sid"}
+
+// archiveKeyring is the system's file with the keys of Debian's archive.
+// Where it is missing apt uses the keys it trusts for everything.
+const archiveKeyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+// privateConf sets up lists beside the system's: %[1]s is their folder. Every
+// check of signatures is on, whatever the system says.
+const privateConf = `Dir::State "%[1]s/state";
+Dir::State::lists "%[1]s/lists";
+Dir::State::status "/dev/null";
+Dir::State::extended_states "/dev/null";
+Dir::Cache "%[1]s/cache";
+Dir::Etc::sourcelist "%[1]s/debian.sources";
+Dir::Etc::sourceparts "/dev/null";
+Dir::Etc::preferences "/dev/null";
+Dir::Etc::preferencesparts "/dev/null";
+Acquire::Languages "none";
+Acquire::AllowInsecureRepositories "false";
+Acquire::AllowWeakRepositories "false";
+Acquire::AllowDowngradeToInsecureRepositories "false";
+APT::Get::AllowUnauthenticated "false";
+APT::Sandbox::User "root";
+APT::Update::Post-Invoke "";
+APT::Update::Post-Invoke-Success "";
+`
+
+// lists returns the modification times of what the answers of the system's
+// apt depend on.
+func (a apt) lists(ctx context.Context) (map[string]int64, error) {
+	out, err := a.command(ctx, "", "apt-config", "shell",
+		"LISTS", "Dir::State::lists/d", "LIST", "Dir::Etc::sourcelist/f", "PARTS", "Dir::Etc::sourceparts/d").Output()
+	if err != nil {
+		return nil, fmt.Errorf("ask apt for its folders: %w", err)
+	}
+	var paths []string
+	for line := range strings.Lines(string(out)) {
+		if _, path, found := strings.Cut(strings.TrimSpace(line), "="); found {
+			paths = append(paths, strings.Trim(path, "'"))
+		}
+	}
+	return watch(paths...), nil
+}
+
+// series returns the kernel series there are packages of.
+func (a apt) series(ctx context.Context) []string {
+	out, _ := a.command(ctx, "", "apt-cache", "pkgnames", "linux-source-").Output()
+	var names []string
+	for name := range strings.FieldsSeq(string(out)) {
+		if series := strings.TrimPrefix(name, "linux-source-"); versions.MatchString(series) {
+			names = append(names, series)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// archive returns the address of Debian's main archive, as the system's
+// configuration has it.
+func (a apt) archive(ctx context.Context) (string, error) {
+	out, err := a.command(ctx, "", "apt-get", "indextargets", "--format",
+		"$(ORIGIN)|$(LABEL)|$(REPO_URI)", "Created-By: Packages").Output()
+	if err != nil {
+		return "", fmt.Errorf("ask apt for its archives: %w", err)
+	}
+	for line := range strings.Lines(string(out)) {
+		if uri, found := strings.CutPrefix(strings.TrimSpace(line), "Debian|Debian|"); found {
+			return checkArchive(uri)
+		}
+	}
+	if strings.TrimSpace(string(out)) != "" {
+		return "", errors.New("no archive of Debian is configured")
+	}
+	return a.archiveWithoutLists(ctx)
+}
+
+// archiveWithoutLists is archive for a system whose lists were never fetched
+// or were thrown away, as in containers: what would be fetched is asked for.
+func (a apt) archiveWithoutLists(ctx context.Context) (string, error) {
+	out, err := a.command(ctx, "", "apt-get", "update", "--print-uris").Output()
+	if err != nil {
+		return "", fmt.Errorf("ask apt for its archives: %w", err)
+	}
+	for line := range strings.Lines(string(out)) {
+		uri, _, _ := strings.Cut(strings.TrimPrefix(line, "'"), "'")
+		base, suite, found := strings.Cut(uri, "/dists/")
+		if found && strings.HasSuffix(base, "/debian") && strings.HasSuffix(suite, "/InRelease") {
+			return checkArchive(base)
+		}
+	}
+	return "", errors.New("no archive of Debian is configured")
+}
+
+// checkArchive refuses an address that would not be one word of a list.
+func checkArchive(uri string) (string, error) {
+	if uri == "" || strings.ContainsFunc(uri, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		return "", fmt.Errorf("address of the archive %q: not usable", uri)
+	}
+	return uri, nil
+}
+
+// privateApt returns an apt with lists of its own of Debian's other suites,
+// fetched when they are older than a day. stale, when not empty, says that
+// they could not be fetched and are older.
+func (s *Store) privateApt(ctx context.Context, system apt) (private apt, stale string, err error) {
+	release, err := s.lock(ctx, "apt")
+	if err != nil {
+		return apt{}, "", err
+	}
+	defer release()
+	dir, err := filepath.Abs(filepath.Join(s.Dir, "apt"))
+	if err != nil {
+		return apt{}, "", err
+	}
+	private = apt{run: s.Sh, bin: s.bin, conf: filepath.Join(dir, "apt.conf")}
+	stamp := filepath.Join(dir, "fetched")
+	if info, err := os.Stat(stamp); err == nil && time.Since(info.ModTime()) < refresh {
+		return private, "", nil
+	}
+	if err := writeLists(ctx, system, dir); err != nil {
+		return apt{}, "", err
+	}
+	step := s.sink().Start("get Debian's package lists", 0, progress.Bytes)
+	err = aptError(private.command(ctx, "", "apt-get", "-q", "-o", "APT::Update::Error-Mode=any", "update").Run())
+	step.Done("")
+	if err == nil {
+		return private, "", renameio.WriteFile(stamp, nil, 0o644)
+	}
+	if _, statErr := os.Stat(stamp); statErr == nil && errors.Is(err, ErrNetwork) {
+		return private, fmt.Sprintf("package lists older than a day are used: %v", err), nil
+	}
+	return apt{}, "", fmt.Errorf("get Debian's package lists: %w", err)
+}
+
+// writeLists writes the configuration of the private lists into dir.
+func writeLists(ctx context.Context, system apt, dir string) error {
+	archive, err := system.archive(ctx)
+	if err != nil {
+		return err
+	}
+	for _, folder := range []string{"state", "lists/partial", "cache/archives/partial"} {
+		if err := os.MkdirAll(filepath.Join(dir, folder), 0o755); err != nil {
+			return err
+		}
+	}
+	sources := fmt.Sprintf("Types: deb\nURIs: %s\nSuites: %s\nComponents: main\n", archive, strings.Join(otherSuites[:], " "))
+	if _, err := os.Stat(archiveKeyring); err == nil {
+		sources += "Signed-By: " + archiveKeyring + "\n"
+	}
+	if err := renameio.WriteFile(filepath.Join(dir, "debian.sources"), []byte(sources), 0o644); err != nil {
+		return err
+	}
+	return renameio.WriteFile(filepath.Join(dir, "apt.conf"), fmt.Appendf(nil, privateConf, dir), 0o644)
+}

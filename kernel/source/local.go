@@ -1,0 +1,234 @@
+package source
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/runvm/runvm/internal/progress"
+	"github.com/runvm/runvm/internal/sh"
+)
+
+// local returns the content of the folder at path: of a git tree what git
+// tracks or would add, with the changes not committed; of any other what its
+// .gitignore files do not name, that is, no products of a build. The folder
+// and its repository are only read.
+func (s *Store) local(ctx context.Context, path string) (*Tree, error) {
+	dir, err := kernelDir(path)
+	if err != nil {
+		return nil, err
+	}
+	base := fmt.Sprintf("local-%.12x", sha256.Sum256([]byte(dir)))
+	release, err := s.lock(ctx, base)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	repo, err := filepath.Abs(s.repo(base))
+	if err != nil {
+		return nil, err
+	}
+	if err := makeRepo(ctx, s.Sh, repo); err != nil {
+		return nil, err
+	}
+	l := &localTree{run: s.Sh, sink: s.sink(), dir: dir, repo: repo}
+	tree := &Tree{Name: dir, Base: base, GitDir: repo, Fetched: time.Now().UTC().Truncate(time.Second)}
+	if tree.ID, err = l.snapshot(ctx); err != nil {
+		return nil, gitError(err)
+	}
+	if err := l.describe(ctx, tree); err != nil {
+		return nil, gitError(err)
+	}
+	tree.Version, err = treeVersion(ctx, s.Sh, tree)
+	return tree, err
+}
+
+// kernelDir returns the absolute path, free of links, of a kernel tree.
+func kernelDir(path string) (string, error) {
+	dir, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return "", fmt.Errorf("%w: %w", ErrNotKernel, err)
+	}
+	for _, file := range []string{"Makefile", "Kconfig"} {
+		if info, err := os.Stat(filepath.Join(dir, file)); err != nil || !info.Mode().IsRegular() {
+			return "", fmt.Errorf("%w: %s has no %s", ErrNotKernel, dir, file)
+		}
+	}
+	return dir, nil
+}
+
+// treeVersion reads the version out of the tree's Makefile.
+func treeVersion(ctx context.Context, run sh.Runner, tree *Tree) (string, error) {
+	makefile, err := tree.Git(ctx, run, "cat-file", "blob", tree.ID+":Makefile").Output()
+	if err != nil {
+		return "", gitError(err)
+	}
+	version := makefileVersion(makefile)
+	if version == "" {
+		return "", fmt.Errorf("%w: its Makefile has no VERSION and PATCHLEVEL", ErrNotKernel)
+	}
+	return version, nil
+}
+
+// A localTree is a folder of the user and the repository in the cache that
+// takes its content.
+type localTree struct {
+	run  sh.Runner
+	sink progress.Sink
+	dir  string
+	repo string
+}
+
+// private is a git command on the cache's repository with the user's folder
+// as its work tree; its index remembers the times and sizes of the files, so
+// that only changed ones are read again.
+func (l *localTree) private(ctx context.Context, args ...string) *sh.Cmd {
+	cmd := git(ctx, l.run, l.repo, append([]string{"-c", "core.bare=false"}, args...)...)
+	cmd.Dir = l.dir
+	return cmd.With("GIT_WORK_TREE="+l.dir, "GIT_INDEX_FILE="+filepath.Join(l.repo, "index"))
+}
+
+// user is a git command on the user's repository that writes nothing: no
+// refreshed index, no daemon that watches files.
+func (l *localTree) user(ctx context.Context, args ...string) *sh.Cmd {
+	args = append([]string{"-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false", "-c", "safe.directory=*"}, args...)
+	return clean(l.run.Command(ctx, l.dir, "git", args...)).With("GIT_OPTIONAL_LOCKS=0")
+}
+
+// snapshot stores the folder's content and returns its tree's id.
+func (l *localTree) snapshot(ctx context.Context) (string, error) {
+	if err := os.Remove(filepath.Join(l.repo, "index.lock")); err != nil && !os.IsNotExist(err) {
+		return "", err
+	}
+	files, err := l.files(ctx)
+	if err != nil {
+		return "", err
+	}
+	out, err := l.private(ctx, "ls-files", "-z").Output()
+	if err != nil {
+		return "", err
+	}
+	step := l.sink.Start("read "+l.dir, 0, progress.Items)
+	defer step.Done(fmt.Sprintf("%d files", len(files)))
+	if gone := missing(splitZ(out), files); len(gone) > 0 {
+		if err := l.update(ctx, gone, "--force-remove"); err != nil {
+			return "", err
+		}
+	}
+	if err := l.update(ctx, files, "--add", "--replace"); err != nil {
+		return "", err
+	}
+	id, err := l.private(ctx, "write-tree").Output()
+	return strings.TrimSpace(string(id)), err
+}
+
+// update changes the private index for paths. With a tiny threshold for big
+// files git stores the first reading of a tree as one pack instead of ninety
+// thousand files.
+func (l *localTree) update(ctx context.Context, paths []string, flags ...string) error {
+	args := append([]string{"-c", "core.bigFileThreshold=1", "update-index", "-z"}, flags...)
+	return feed(l.private(ctx, append(args, "--stdin")...), func(w io.Writer) error {
+		_, err := io.WriteString(w, strings.Join(paths, "\x00")+"\x00")
+		return err
+	})
+}
+
+// files returns the paths that make up the tree, sorted.
+func (l *localTree) files(ctx context.Context) ([]string, error) {
+	list := []string{"ls-files", "-z", "--cached", "--others", "--exclude-standard"}
+	cmd := l.private(ctx, list...)
+	tracked, err := l.tracked(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if tracked {
+		cmd = l.user(ctx, list...)
+	}
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, err
+	}
+	var files []string
+	for _, path := range splitZ(out) {
+		info, err := os.Lstat(filepath.Join(l.dir, path))
+		// A tracked file that was deleted, or the folder of another repository.
+		if err != nil || info.IsDir() {
+			continue
+		}
+		if info.Mode()&os.ModeSymlink != 0 {
+			if err := l.checkLink(path); err != nil {
+				return nil, err
+			}
+		}
+		files = append(files, path)
+	}
+	slices.Sort(files)
+	return slices.Compact(files), nil
+}
+
+func (l *localTree) checkLink(path string) error {
+	target, err := os.Readlink(filepath.Join(l.dir, path))
+	if err != nil {
+		return err
+	}
+	return CheckLink(path, target)
+}
+
+// tracked says whether the folder is (in) the work tree of a repository that
+// knows its Makefile. A folder that some repository around it ignores is not.
+func (l *localTree) tracked(ctx context.Context) (bool, error) {
+	err := l.user(ctx, "ls-files", "--error-unmatch", "--", "Makefile").Run()
+	if sh.ExitCode(err) > 0 {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// describe puts into tree's name where the folder stands in its history.
+func (l *localTree) describe(ctx context.Context, tree *Tree) error {
+	tracked, err := l.tracked(ctx)
+	if err != nil || !tracked {
+		return err
+	}
+	head, err := l.user(ctx, "rev-parse", "--quiet", "--verify", "HEAD:./").Output()
+	if err != nil && sh.ExitCode(err) <= 0 {
+		return err
+	}
+	tree.Dirty = strings.TrimSpace(string(head)) != tree.ID
+	at, err := l.user(ctx, "describe", "--always", "--tags", "--abbrev=12").Output()
+	if err != nil {
+		at = []byte("without-commit")
+	}
+	tree.Name += " " + strings.TrimSpace(string(at))
+	if tree.Dirty {
+		tree.Name += fmt.Sprintf("-dirty (%.12s)", tree.ID)
+	}
+	return nil
+}
+
+// missing returns the elements of old that sorted lacks.
+func missing(old, sorted []string) []string {
+	return slices.DeleteFunc(old, func(path string) bool {
+		_, found := slices.BinarySearch(sorted, path)
+		return found
+	})
+}
+
+// splitZ splits the NUL-terminated output of git.
+func splitZ(out []byte) []string {
+	out = bytes.TrimSuffix(out, []byte{0})
+	if len(out) == 0 {
+		return nil
+	}
+	return strings.Split(string(out), "\x00")
+}
