@@ -1,0 +1,208 @@
+package fusesrv
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	gofs "github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// MaxRead is the largest Options.MaxRead, in bytes.
+const MaxRead = 1 << 20
+
+// maxWorkers bounds Options.Workers.
+const maxWorkers = 64
+
+// Options say how a Tree is served.
+type Options struct {
+	// Path is the read path, the name of one of Paths.
+	Path string
+	// Workers is the number of requests served at once, each on a clone of
+	// the device descriptor; 1 to 64, 0 means 1.
+	Workers int
+	// MaxRead is the largest READ and WRITE in bytes: a multiple of the page
+	// size, at most MaxRead; 0 means MaxRead.
+	MaxRead int
+	// KeepCache lets the pages of a file stay in the cache when the file is
+	// opened again. Without it each open(2) drops them.
+	KeepCache bool
+	// Valid is how long the kernel may believe names and attributes without
+	// asking again; 0 makes it ask each time.
+	Valid time.Duration
+	// OnRead, if not nil, is called before each READ is answered, by several
+	// workers at once. It may block, which makes the server slow; an error
+	// number that it returns is the answer, and the path is not asked.
+	OnRead func() syscall.Errno
+}
+
+// A Server serves one mount until it is unmounted or aborted.
+type Server struct {
+	dir     string
+	path    Path
+	maxRead int
+	onRead  func() syscall.Errno
+	raw     fuse.RawFileSystem
+	proto   *fuse.ProtocolServer
+	workers []*worker
+	running sync.WaitGroup
+	ended   chan struct{}
+	count   counters
+}
+
+// Mount serves tree on the directory dir until the mount ends. The path in o
+// is the one that answers READs, or Mount fails and says what is missing.
+func Mount(dir string, tree Tree, o Options) (*Server, error) {
+	s, err := newServer(dir, tree, &o)
+	if err != nil {
+		return nil, fmt.Errorf("serve %s: %w", dir, err)
+	}
+	dev, err := openDevice()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.start(dev, o.Workers); err != nil {
+		s.free()
+		return nil, err
+	}
+	return s, nil
+}
+
+// newServer checks o, filling in what is 0, and builds what needs no device.
+func newServer(dir string, tree Tree, o *Options) (*Server, error) {
+	o.Workers = max(o.Workers, 1)
+	if o.MaxRead == 0 {
+		o.MaxRead = MaxRead
+	}
+	if o.Workers > maxWorkers {
+		return nil, fmt.Errorf("%d workers: more than %d", o.Workers, maxWorkers)
+	}
+	if o.MaxRead < 0 || o.MaxRead > MaxRead || o.MaxRead%os.Getpagesize() != 0 {
+		return nil, fmt.Errorf("largest read of %d bytes: not a multiple of the page size up to %d", o.MaxRead, MaxRead)
+	}
+	p, err := findPath(o.Path)
+	if err != nil {
+		return nil, err
+	}
+	if p.NeedsFile && !tree.hasFiles() {
+		return nil, fmt.Errorf("read path %s: needs files, and this tree has none behind it", p.Name)
+	}
+	root, err := tree.root(o)
+	if err != nil {
+		return nil, err
+	}
+	raw := gofs.NewNodeFS(root, &gofs.Options{EntryTimeout: &o.Valid, AttrTimeout: &o.Valid})
+	proto := fuse.NewProtocolServer(raw, &fuse.MountOptions{
+		MaxWrite:             o.MaxRead,
+		DisabledCapabilities: fuse.CAP_PASSTHROUGH,
+		Logger:               log.New(io.Discard, "", 0),
+	})
+	return &Server{
+		dir: dir, path: p, maxRead: o.MaxRead, onRead: o.OnRead,
+		raw: raw, proto: proto, ended: make(chan struct{}),
+	}, nil
+}
+
+// start mounts dev, answers INIT and lets the workers run.
+func (s *Server) start(dev, workers int) error {
+	first, err := newWorker(s, dev)
+	if err != nil {
+		unix.Close(dev)
+		return err
+	}
+	s.workers = append(s.workers, first)
+	if err := mountDevice(dev, s.dir, s.maxRead); err != nil {
+		return err
+	}
+	if err := s.init(first, workers-1); err != nil {
+		_ = unix.Unmount(s.dir, unix.MNT_FORCE|unix.MNT_DETACH)
+		return err
+	}
+	for _, w := range s.workers {
+		s.running.Go(w.run)
+	}
+	go func() {
+		s.running.Wait()
+		s.free()
+		close(s.ended)
+	}()
+	return nil
+}
+
+// init answers INIT, which the kernel sends first and alone, and adds clones.
+func (s *Server) init(first *worker, clones int) error {
+	q, err := first.next()
+	if err != nil {
+		return fmt.Errorf("read INIT of %s: %w", s.dir, err)
+	}
+	if q.opcode != opInit {
+		return fmt.Errorf("read INIT of %s: got opcode %d", s.dir, q.opcode)
+	}
+	if err := first.forward(q); err != nil {
+		return fmt.Errorf("answer INIT of %s: %w", s.dir, err)
+	}
+	for range clones {
+		dev, err := cloneOf(first.dev)
+		if err != nil {
+			return err
+		}
+		w, err := newWorker(s, dev)
+		if err != nil {
+			unix.Close(dev)
+			return err
+		}
+		s.workers = append(s.workers, w)
+	}
+	return nil
+}
+
+// free closes what the workers hold; none of them runs any more.
+func (s *Server) free() {
+	for _, w := range s.workers {
+		w.close()
+	}
+}
+
+// isReading tells whether a worker is answering the READ unique.
+func (s *Server) isReading(unique uint64) bool {
+	for _, w := range s.workers {
+		if w.reading.Load() == unique {
+			return true
+		}
+	}
+	return false
+}
+
+// Wait returns when the mount has ended and every worker is done.
+func (s *Server) Wait() { <-s.ended }
+
+// Close unmounts and waits for the workers. While files of the mount are
+// open it fails with EBUSY and the server goes on.
+func (s *Server) Close() error {
+	if err := unix.Unmount(s.dir, 0); err != nil {
+		return fmt.Errorf("unmount %s: %w", s.dir, err)
+	}
+	s.Wait()
+	return nil
+}
+
+// Abort ends the connection with files open and requests unanswered: their
+// readers get an error at once. It waits for the workers, hence for READs of
+// a slow Data.
+func (s *Server) Abort() error {
+	err := unix.Unmount(s.dir, unix.MNT_FORCE|unix.MNT_DETACH)
+	if err != nil && !errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("abort %s: %w", s.dir, err)
+	}
+	if err == nil {
+		s.Wait()
+	}
+	return nil
+}

@@ -1,0 +1,40 @@
+package fusesrv
+
+import "sync/atomic"
+
+// Stats counts what a Server did since it was mounted.
+type Stats struct {
+	// Requests is every message read from the device, READs and messages
+	// that need no reply included.
+	Requests uint64 `json:"requests"`
+	// Reads is the number of READs.
+	Reads uint64 `json:"reads"`
+	// ReadBytes is what the replies to READs carried, in bytes.
+	ReadBytes uint64 `json:"read_bytes"`
+	// Copied is how many of those bytes went through the server's memory.
+	Copied uint64 `json:"copied"`
+	// Failed is the number of READs answered with an error number.
+	Failed uint64 `json:"failed"`
+	// Refused is the number of replies that the kernel did not take, though
+	// the request was still there. More than 0 is a fault of the server.
+	Refused uint64 `json:"refused"`
+}
+
+// counters is Stats while the workers run.
+type counters struct {
+	requests, reads, readBytes, copied, failed, refused atomic.Uint64
+}
+
+// Stats returns the counters as they are now. A READ is counted before its
+// reader can see the answer.
+func (s *Server) Stats() Stats {
+	c := &s.count
+	return Stats{
+		Requests:  c.requests.Load(),
+		Reads:     c.reads.Load(),
+		ReadBytes: c.readBytes.Load(),
+		Copied:    c.copied.Load(),
+		Failed:    c.failed.Load(),
+		Refused:   c.refused.Load(),
+	}
+}

@@ -1,0 +1,37 @@
+package fusesrv
+
+import (
+	"fmt"
+	"os"
+
+	gofs "github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+)
+
+// A Tree is what a Server serves: Loopback or Generated. It serves one mount.
+type Tree interface {
+	// root returns the node of the mount's root directory.
+	root(o *Options) (gofs.InodeEmbedder, error)
+	// hasFiles says that the bytes of its files come from descriptors.
+	hasFiles() bool
+}
+
+// openFlags returns what the reply to OPEN says about the page cache.
+func (o *Options) openFlags() uint32 {
+	if o.KeepCache {
+		return fuse.FOPEN_KEEP_CACHE
+	}
+	return 0
+}
+
+// mustBeDir checks that dir is a directory.
+func mustBeDir(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s: not a directory", dir)
+	}
+	return nil
+}

@@ -1,0 +1,166 @@
+package fusesrv
+
+import (
+	"errors"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// requestRoom is what a message may hold beside the data of a WRITE, and
+	// a reply beside the data asked for.
+	requestRoom = 4096
+	// minBuffer is the longest list of extended attributes (XATTR_LIST_MAX),
+	// the largest reply that does not depend on MaxRead.
+	minBuffer = 64 << 10
+	// An INTERRUPT can overtake its request where another worker fetched
+	// that: it is looked for so often, with so long a pause.
+	interruptTries = 10
+	interruptPause = time.Millisecond
+)
+
+// errEnded says that the connection is over: unmounted or aborted.
+var errEnded = errors.New("connection ended")
+
+// A worker serves requests from a device descriptor of its own.
+type worker struct {
+	srv    *Server
+	dev    int
+	in     []byte
+	out    []byte
+	readIn fuse.ReadIn
+	answer answerer
+	never  chan struct{} // READs are not cancelled: nothing is ever sent
+	// reading is the READ that is being answered, 0 between two.
+	reading atomic.Uint64
+}
+
+func newWorker(s *Server, dev int) (*worker, error) {
+	a, err := s.path.open(s.maxRead)
+	if err != nil {
+		return nil, err
+	}
+	size := max(s.maxRead, minBuffer) + requestRoom
+	return &worker{
+		srv: s, dev: dev, answer: a,
+		in: make([]byte, size), out: make([]byte, size), never: make(chan struct{}),
+	}, nil
+}
+
+// run serves until the connection ends.
+func (w *worker) run() {
+	for {
+		q, err := w.next()
+		if err != nil {
+			return
+		}
+		w.serve(q)
+	}
+}
+
+// close frees the worker's answerer and descriptor.
+func (w *worker) close() {
+	w.answer.close()
+	unix.Close(w.dev)
+}
+
+// next waits for a request. Any error but errEnded is unexpected, and as
+// final.
+func (w *worker) next() (request, error) {
+	for {
+		n, err := unix.Read(w.dev, w.in)
+		switch err {
+		case nil:
+			q, ok := parseRequest(w.in[:n])
+			if ok {
+				w.srv.count.requests.Add(1)
+				return q, nil
+			}
+		case unix.EINTR, unix.EAGAIN, unix.ENOENT: // ENOENT: it was aborted while being read
+		case unix.ENODEV, unix.ECONNABORTED:
+			return request{}, errEnded
+		default:
+			return request{}, err
+		}
+	}
+}
+
+// serve answers one request and counts a refused reply.
+func (w *worker) serve(q request) {
+	var err error
+	switch q.opcode {
+	case opRead:
+		err = w.read(q)
+	case opInterrupt:
+		err = w.interrupt(q)
+	default:
+		err = w.forward(q)
+	}
+	if err == nil {
+		return
+	}
+	w.srv.count.refused.Add(1)
+	// The reader must not wait for ever; nothing is left to do if this fails.
+	_ = replyError(w.dev, q.unique, unix.EIO)
+}
+
+// read answers a READ through the server's path.
+func (w *worker) read(q request) error {
+	w.reading.Store(q.unique)
+	defer w.reading.Store(0)
+	r := read{dev: w.dev, unique: q.unique, count: &w.srv.count}
+	w.srv.count.reads.Add(1)
+	if !q.parseRead(&w.readIn, w.srv.maxRead) {
+		return r.fail(unix.EINVAL)
+	}
+	if w.srv.onRead != nil {
+		if no := w.srv.onRead(); no != 0 {
+			return r.fail(no)
+		}
+	}
+	res, status := w.srv.raw.Read(w.never, &w.readIn, nil)
+	if !status.Ok() {
+		return r.fail(syscall.Errno(status))
+	}
+	from, ok := res.(*source)
+	if !ok {
+		return r.fail(unix.EBADF)
+	}
+	r.off, r.size, r.from = int64(w.readIn.Offset), int(w.readIn.Size), from
+	return w.answer.answer(&r)
+}
+
+// forward has go-fuse answer q.
+func (w *worker) forward(q request) error {
+	n, status := w.srv.proto.HandleRequest([][]byte{q.msg}, [][]byte{w.out})
+	if !status.Ok() {
+		return replyError(w.dev, q.unique, syscall.Errno(status))
+	}
+	if n == 0 {
+		return nil // FORGET and its like have no reply
+	}
+	_, err := unix.Write(w.dev, w.out[:n])
+	return (&read{}).sent(err)
+}
+
+// interrupt passes an INTERRUPT on to go-fuse, if its request is there. It
+// needs no reply: the kernel would take one only on the descriptor that
+// fetched the request, to send the INTERRUPT again.
+func (w *worker) interrupt(q request) error {
+	unique, ok := q.interrupted()
+	for range interruptTries {
+		if !ok || w.srv.isReading(unique) {
+			return nil
+		}
+		n, _ := w.srv.proto.HandleRequest([][]byte{q.msg}, [][]byte{w.out})
+		if n == 0 {
+			return nil
+		}
+		time.Sleep(interruptPause)
+	}
+	return nil
+}

@@ -1,0 +1,267 @@
+package fuseread
+
+import (
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/runvm/runvm/fusesrv"
+	"github.com/runvm/runvm/fusesrv/pattern"
+	"github.com/runvm/runvm/vmtests/guest"
+)
+
+const (
+	seed     = 20190626
+	long     = time.Hour        // names and attributes never time out
+	patience = 20 * time.Second // for what happens at once on a kernel that works
+)
+
+// A mount is a mounted server process, seen from the test.
+type mount struct {
+	t       *testing.T
+	dir     string
+	backing string // the directory served, "" when contents are in memory
+	path    string
+	cmd     *exec.Cmd
+	in      *json.Encoder
+	out     *json.Decoder
+	stop    func() // closes the server's standard input
+	killed  bool   // the server process is dead
+	gone    bool   // the test has unmounted
+}
+
+// eachPath runs test on every path over files.
+func eachPath(t *testing.T, test func(t *testing.T, c config)) {
+	t.Helper()
+	guest.Need(t)
+	for _, p := range fusesrv.Paths() {
+		t.Run(p.Name+"/files", func(t *testing.T) {
+			test(t, config{Path: p.Name, Loopback: t.TempDir(), Valid: long})
+		})
+	}
+}
+
+// eachTree runs test on every path over files and over memory.
+func eachTree(t *testing.T, test func(t *testing.T, c config)) {
+	t.Helper()
+	eachPath(t, test)
+	for _, p := range fusesrv.Paths() {
+		if p.NeedsFile {
+			continue
+		}
+		t.Run(p.Name+"/memory", func(t *testing.T) {
+			test(t, config{Path: p.Name, Valid: long})
+		})
+	}
+}
+
+// makeFile returns a file of size bytes; each number has contents of its own.
+func makeFile(name string, number uint64, size int64) file {
+	return file{Name: name, Size: size, Data: size, Of: pattern.Pattern{Seed: seed, File: number}}
+}
+
+// start mounts what c says. The mount ends with the test.
+func start(t *testing.T, c config, files ...file) *mount {
+	t.Helper()
+	c.Dir, c.Files = t.TempDir(), files
+	if c.Loopback != "" {
+		for _, f := range files {
+			writeFile(t, filepath.Join(c.Loopback, f.Name), f)
+		}
+	}
+	m := &mount{t: t, dir: c.Dir, backing: c.Loopback, path: c.Path}
+	m.exec()
+	t.Cleanup(m.end)
+	if err := m.in.Encode(c); err != nil {
+		t.Fatalf("configure the server: %v", err)
+	}
+	var s status
+	if err := m.out.Decode(&s); err != nil || s.Err != "" {
+		t.Fatalf("mount: %v %s", err, s.Err)
+	}
+	return m
+}
+
+// writeFile puts f's bytes into a file of that name.
+func writeFile(t *testing.T, name string, f file) {
+	t.Helper()
+	data := make([]byte, f.Data)
+	_, _ = f.Of.ReadAt(data, 0) // never fails
+	if err := os.WriteFile(name, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(name, f.Size); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// exec starts the server process.
+func (m *mount) exec() {
+	m.cmd = exec.Command("/proc/self/exe")
+	m.cmd.Env = append(os.Environ(), envServe+"=1")
+	m.cmd.Stderr = os.Stderr
+	in, err := m.cmd.StdinPipe()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	out, err := m.cmd.StdoutPipe()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	if err := m.cmd.Start(); err != nil {
+		m.t.Fatalf("start the server: %v", err)
+	}
+	m.in, m.out = json.NewEncoder(in), json.NewDecoder(out)
+	m.stop = func() { _ = in.Close() }
+}
+
+// order has the server do o.
+func (m *mount) order(o order) status {
+	m.t.Helper()
+	var s status
+	if err := m.in.Encode(o); err != nil {
+		m.t.Fatalf("order %+v: %v", o, err)
+	}
+	if err := m.out.Decode(&s); err != nil {
+		m.t.Fatalf("order %+v: %v", o, err)
+	}
+	return s
+}
+
+// stats returns the server's counters.
+func (m *mount) stats() fusesrv.Stats {
+	m.t.Helper()
+	return m.order(order{}).Stats
+}
+
+// kill ends the server process without a farewell.
+func (m *mount) kill() {
+	m.t.Helper()
+	m.killed = true
+	if err := m.cmd.Process.Kill(); err != nil {
+		m.t.Errorf("kill the server: %v", err)
+	}
+	_ = m.cmd.Wait() // "signal: killed"
+}
+
+// end unmounts, checks that the path did what it stands for, and reaps.
+func (m *mount) end() {
+	if m.killed {
+		if err := unix.Unmount(m.dir, unix.MNT_DETACH); err != nil {
+			m.t.Errorf("unmount after the server died: %v", err)
+		}
+		return
+	}
+	s := m.order(order{Release: true, Close: !m.gone})
+	if s.Err != "" {
+		m.t.Error(s.Err)
+	}
+	m.checkPath(s.Stats)
+	m.stop()
+	if err := m.cmd.Wait(); err != nil {
+		m.t.Errorf("server: %v", err)
+	}
+}
+
+// checkPath proves by the counters that READs went the way the path is named
+// after.
+func (m *mount) checkPath(s fusesrv.Stats) {
+	m.t.Helper()
+	if s.Refused != 0 {
+		m.t.Errorf("the kernel refused %d replies", s.Refused)
+	}
+	switch m.path {
+	case "copy":
+		if s.Copied != s.ReadBytes {
+			m.t.Errorf("path copy copied %d of %d bytes", s.Copied, s.ReadBytes)
+		}
+	default:
+		m.t.Errorf("path %s: no proof of it is known", m.path)
+	}
+}
+
+// open opens a file of the mount to read; it is closed before the unmount.
+func (m *mount) open(name string) *os.File {
+	m.t.Helper()
+	return m.openFlags(name, os.O_RDONLY)
+}
+
+// openFlags is open with flags.
+func (m *mount) openFlags(name string, flags int) *os.File {
+	m.t.Helper()
+	f, err := os.OpenFile(filepath.Join(m.dir, name), flags, 0)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.t.Cleanup(func() { _ = f.Close() }) // some are closed already
+	return f
+}
+
+// readAt returns size bytes of f from off on.
+func readAt(t *testing.T, f *os.File, off int64, size int) []byte {
+	t.Helper()
+	b := make([]byte, size)
+	if n, err := f.ReadAt(b, off); err != nil {
+		t.Fatalf("read of %d bytes at %d: %d bytes, %v", size, off, n, err)
+	}
+	return b
+}
+
+// readAll reads f from its start to its end in pieces of size bytes.
+func readAll(t *testing.T, f *os.File, size int) []byte {
+	t.Helper()
+	var all []byte
+	b := make([]byte, size)
+	for off := int64(0); ; {
+		n, err := f.ReadAt(b, off)
+		all, off = append(all, b[:n]...), off+int64(n)
+		if err == io.EOF {
+			return all
+		}
+		if err != nil {
+			t.Fatalf("read at %d: %v", off, err)
+		}
+	}
+}
+
+// mapFile maps all of f.
+func mapFile(t *testing.T, f *os.File, size int64, prot, flags int) []byte {
+	t.Helper()
+	mem, err := unix.Mmap(int(f.Fd()), 0, int(size), prot, flags)
+	if err != nil {
+		t.Fatalf("map %s: %v", f.Name(), err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Munmap(mem); err != nil {
+			t.Errorf("unmap: %v", err)
+		}
+	})
+	return mem
+}
+
+// within runs do and fails the test when it takes longer than patience.
+func within(t *testing.T, what string, do func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		do()
+	}()
+	await(t, what, done)
+}
+
+// await fails the test when done is not closed within patience.
+func await(t *testing.T, what string, done <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-done:
+	case <-time.After(patience):
+		t.Fatalf("%s: not done after %v", what, patience)
+	}
+}

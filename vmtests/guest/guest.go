@@ -1,0 +1,78 @@
+// Package guest is what guest tests lean on: where they may run, what the
+// kernel under test must have, and tools to look into its page cache.
+package guest
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// planPath is in the root file system of every machine that runvm boots
+// (internal/wire names it too) and of no other.
+const planPath = "/runvm/plan.json"
+
+// Need skips a test outside a machine that runvm booted: guest tests mount,
+// drop caches and stop processes as root, and judge a kernel that somebody
+// chose to test.
+func Need(t testing.TB) {
+	t.Helper()
+	if _, err := os.Stat(planPath); err != nil {
+		t.Skip("guest test: run it with runvm test")
+	}
+}
+
+// A Release is the number of a kernel: 6.12 is {6, 12}.
+type Release struct{ Major, Minor int }
+
+// String returns "6.12".
+func (r Release) String() string { return fmt.Sprintf("%d.%d", r.Major, r.Minor) }
+
+// Before tells whether r is older than other.
+func (r Release) Before(other Release) bool {
+	return r.Major < other.Major || r.Major == other.Major && r.Minor < other.Minor
+}
+
+// ParseRelease reads the start of what uname(2) calls the release:
+// "6.12.117-runvm" is {6, 12}.
+func ParseRelease(s string) (Release, error) {
+	var r Release
+	if _, err := fmt.Sscanf(s, "%d.%d", &r.Major, &r.Minor); err != nil || r.Major < 0 || r.Minor < 0 {
+		return Release{}, fmt.Errorf("kernel release %q: not number.number", s)
+	}
+	return r, nil
+}
+
+// Running returns the number of the kernel that runs.
+func Running() (Release, error) {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return Release{}, fmt.Errorf("uname: %w", err)
+	}
+	return ParseRelease(unix.ByteSliceToString(u.Release[:]))
+}
+
+// Since skips a test on kernels older than the release in which feature
+// appeared. On others the test runs, and fails if the feature is missing.
+func Since(t testing.TB, first Release, feature string) {
+	t.Helper()
+	r, err := Running()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Before(first) {
+		t.Skipf("%s is in Linux since %v, this is %v", feature, first, r)
+	}
+}
+
+// Sysctl writes value to a file below /proc/sys, named with slashes or dots.
+func Sysctl(t testing.TB, name, value string) {
+	t.Helper()
+	path := "/proc/sys/" + strings.ReplaceAll(name, ".", "/")
+	if err := os.WriteFile(path, []byte(value), 0); err != nil {
+		t.Fatalf("sysctl %s: %v", name, err)
+	}
+}
