@@ -92,11 +92,11 @@ func (b *Builder) compiled(ctx context.Context, kind string, module map[string][
 	if err != nil {
 		return "", err
 	}
-	file := filepath.Join(b.dir(), kind+"-"+moduleKey(id, module)+".cpio")
+	file := filepath.Join(b.Cache, kind+"-"+moduleKey(id, module)+".cpio")
 	if _, err := os.Stat(file); err == nil {
 		return file, nil
 	}
-	if err := os.MkdirAll(b.dir(), 0o755); err != nil {
+	if err := os.MkdirAll(b.Cache, 0o755); err != nil {
 		return "", fmt.Errorf("make the image: %w", err)
 	}
 	lock := flock.New(file + ".lock")
@@ -108,7 +108,7 @@ func (b *Builder) compiled(ctx context.Context, kind string, module map[string][
 		return file, nil
 	}
 	b.sweep(kind)
-	dir, err := os.MkdirTemp(b.dir(), "build-")
+	dir, err := os.MkdirTemp(b.Cache, "build-")
 	if err != nil {
 		return "", fmt.Errorf("make the image: %w", err)
 	}

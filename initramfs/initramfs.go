@@ -12,7 +12,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 
 	"github.com/runvm/runvm/internal/progress"
 	"github.com/runvm/runvm/internal/sh"
@@ -24,7 +23,7 @@ const MaxSize = 1 << 30
 
 // A Builder makes images. Its cache may be shared by several runvm at once.
 type Builder struct {
-	Cache    string // runvm's cache directory; images lie in "initramfs" below it
+	Cache    string // directory for the parts of images
 	Sh       sh.Runner
 	Progress progress.Sink // nil shows nothing
 }
@@ -112,9 +111,6 @@ func newImage(parts []string) (*Image, error) {
 	}
 	return image, nil
 }
-
-// dir is where the parts lie.
-func (b *Builder) dir() string { return filepath.Join(b.Cache, "initramfs") }
 
 func (b *Builder) progress() progress.Sink {
 	if b.Progress == nil {

@@ -22,7 +22,7 @@ func (b *Builder) part(kind string, files []File) (string, error) {
 		return "", err
 	}
 	name := kind + "-" + hex.EncodeToString(digest.Sum(nil))[:24] + ".cpio"
-	file := filepath.Join(b.dir(), name)
+	file := filepath.Join(b.Cache, name)
 	if _, err := os.Stat(file); err == nil {
 		return file, nil
 	}
@@ -55,7 +55,7 @@ func writePart(file string, files []File) error {
 // sweep removes parts of a kind that were not used for a while. What goes
 // wrong here costs space only.
 func (b *Builder) sweep(kind string) {
-	found, _ := filepath.Glob(filepath.Join(b.dir(), kind+"-*.cpio"))
+	found, _ := filepath.Glob(filepath.Join(b.Cache, kind+"-*.cpio"))
 	for _, file := range found {
 		if info, err := os.Stat(file); err == nil && time.Since(info.ModTime()) > keep {
 			_ = os.Remove(file)

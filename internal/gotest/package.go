@@ -1,9 +1,15 @@
 package gotest
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/runvm/runvm/internal/progress"
 	"github.com/runvm/runvm/internal/sh"
@@ -26,34 +32,70 @@ type Toolchain struct {
 	Cache    string // directory for the binaries
 	Dir      string // where patterns are resolved: in the user's module
 	Sh       sh.Runner
-	Progress progress.Sink
+	Progress progress.Sink // nil shows nothing
 }
 
 // ErrNoPackages says that patterns name no package that has tests.
 var ErrNoPackages = errors.New("no package with tests")
 
-// List returns the packages with tests that patterns name, sorted.
+// listed is what `go list -json` says of a package.
+type listed struct {
+	Dir          string
+	ImportPath   string
+	TestGoFiles  []string
+	XTestGoFiles []string
+}
+
+// List returns the packages with tests that patterns name, sorted by import
+// path. The error is ErrNoPackages where there are none, or what the go
+// command complained of.
 func (t *Toolchain) List(ctx context.Context, patterns []string) ([]Package, error) {
-	return nil, fmt.Errorf("list %q: %w", patterns, ErrNoPackages)
+	args := append([]string{"list", "-json=Dir,ImportPath,TestGoFiles,XTestGoFiles", "--"}, patterns...)
+	out, err := t.command(ctx, args...).Output()
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", strings.Join(patterns, " "), err)
+	}
+	pkgs, err := parseList(out)
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", strings.Join(patterns, " "), err)
+	}
+	if len(pkgs) == 0 {
+		return nil, fmt.Errorf("list %s: %w", strings.Join(patterns, " "), ErrNoPackages)
+	}
+	return pkgs, nil
 }
 
-// A Binary is the compiled test of a package.
-type Binary struct {
-	Package Package
-	Path    string // static ELF file on the host
+func parseList(text []byte) ([]Package, error) {
+	var pkgs []Package
+	for dec := json.NewDecoder(bytes.NewReader(text)); ; {
+		var l listed
+		err := dec.Decode(&l)
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		p := Package{ImportPath: l.ImportPath, Dir: l.Dir}
+		for _, file := range append(l.TestGoFiles, l.XTestGoFiles...) {
+			p.TestFiles = append(p.TestFiles, filepath.Join(l.Dir, file))
+		}
+		if len(p.TestFiles) > 0 {
+			pkgs = append(pkgs, p)
+		}
+	}
+	slices.SortFunc(pkgs, func(a, b Package) int { return strings.Compare(a.ImportPath, b.ImportPath) })
+	return pkgs, nil
 }
 
-// Compile compiles the test binaries of pkgs for the guest, in the order of
-// pkgs. The error is a *CompileError when Go source is at fault.
-func (t *Toolchain) Compile(ctx context.Context, pkgs []Package) ([]Binary, error) {
-	return nil, nil
+// command returns a go command for code that runs in the guest: static.
+func (t *Toolchain) command(ctx context.Context, args ...string) *sh.Cmd {
+	return t.Sh.Command(ctx, t.Dir, "go", args...).With("CGO_ENABLED=0", "GOOS=linux")
 }
 
-// A CompileError is Go source that does not compile.
-type CompileError struct {
-	Packages []string // import paths
-	Lines    []string // "file.go:3:1: text", at most 10
+func (t *Toolchain) progress() progress.Sink {
+	if t.Progress == nil {
+		return progress.Discard{}
+	}
+	return t.Progress
 }
-
-// Error names the packages and the first line.
-func (e *CompileError) Error() string { return "" }

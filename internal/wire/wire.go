@@ -76,6 +76,7 @@ const (
 	Exit  = "exit"  // it ended: Code or Signal, TimedOut, Taint
 	Error = "error" // PID 1 could not do its part: Text; ID when it was about a test
 	Done  = "done"  // the whole plan was gone through; power-off follows
+	Pad   = "pad"   // nothing: fills the channel behind the last record, see PID 1
 )
 
 // A Record is one line from the guest.
