@@ -27,7 +27,7 @@ func Checkout(ctx context.Context, run sh.Runner, tree *Tree, dir string) error 
 		return err
 	}
 	if err := checkout(ctx, run, tree, dir); err != nil {
-		return fmt.Errorf("check out %.12s into %s: %w", tree.ID, dir, gitError(err))
+		return fmt.Errorf("check out %.12s into %s: %w", tree.ID, dir, GitError(err))
 	}
 	return nil
 }

@@ -79,7 +79,7 @@ func makeRepo(ctx context.Context, run sh.Runner, gitDir string) error {
 	}
 	defer os.RemoveAll(tmp)
 	if err := git(ctx, run, tmp, "init", "-q", "--bare", "--template=").Run(); err != nil {
-		return gitError(err)
+		return GitError(err)
 	}
 	if err := os.WriteFile(filepath.Join(tmp, "config"), []byte(repoConfig), 0o644); err != nil {
 		return err
@@ -96,8 +96,9 @@ func makeRepo(ctx context.Context, run sh.Runner, gitDir string) error {
 	return os.Rename(tmp, gitDir)
 }
 
-// gitError gives the failures of git that are not git's fault their names.
-func gitError(err error) error { return toolError(err, "git", "kernel sources") }
+// GitError gives the failures of git that are not git's fault their names: a
+// *MissingTool, ErrDiskFull. Any other error, and nil, it returns as it is.
+func GitError(err error) error { return toolError(err, "git", "kernel sources") }
 
 // toolError turns a missing program and a full disk into errors of their own.
 func toolError(err error, tool, purpose string) error {

@@ -41,10 +41,10 @@ func (s *Store) local(ctx context.Context, path string) (*Tree, error) {
 	l := &localTree{run: s.Sh, sink: s.sink(), dir: dir, repo: repo}
 	tree := &Tree{Name: dir, Base: base, GitDir: repo, Fetched: time.Now().UTC().Truncate(time.Second)}
 	if tree.ID, err = l.snapshot(ctx); err != nil {
-		return nil, gitError(err)
+		return nil, GitError(err)
 	}
 	if err := l.describe(ctx, tree); err != nil {
-		return nil, gitError(err)
+		return nil, GitError(err)
 	}
 	tree.Version, err = treeVersion(ctx, s.Sh, tree)
 	return tree, err
@@ -71,7 +71,7 @@ func kernelDir(path string) (string, error) {
 func treeVersion(ctx context.Context, run sh.Runner, tree *Tree) (string, error) {
 	makefile, err := tree.Git(ctx, run, "cat-file", "blob", tree.ID+":Makefile").Output()
 	if err != nil {
-		return "", gitError(err)
+		return "", GitError(err)
 	}
 	version := makefileVersion(makefile)
 	if version == "" {

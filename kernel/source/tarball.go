@@ -32,7 +32,7 @@ func importTar(ctx context.Context, run sh.Runner, gitDir, ref string, r io.Read
 	cmd := git(ctx, run, gitDir, "fast-import", "--quiet", "--done", "--depth=0", "--date-format=raw")
 	im := &importer{}
 	if err := feed(cmd, func(w io.Writer) error { return im.run(w, ref, r) }); err != nil {
-		return "", gitError(err)
+		return "", GitError(err)
 	}
 	return treeOf(ctx, run, gitDir, ref)
 }
@@ -54,7 +54,7 @@ func treeOf(ctx context.Context, run sh.Runner, gitDir, ref string) (string, err
 	if sh.ExitCode(err) == 1 {
 		return "", nil
 	}
-	return strings.TrimSpace(string(out)), gitError(err)
+	return strings.TrimSpace(string(out)), GitError(err)
 }
 
 // An importer turns an archive into the language of git fast-import.
