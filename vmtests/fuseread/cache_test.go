@@ -28,13 +28,13 @@ func TestSecondReadAsksNothing(t *testing.T) {
 			t.Fatalf("%d pages are cached before the first read", n)
 		}
 		guest.Same(t, f.Of, readAll(t, h, mib), 0)
-		before := m.stats()
+		if n := guest.ResidentPages(t, h); n != pages(f.Size) {
+			t.Errorf("%d pages of %d are cached after the first read", n, pages(f.Size))
+		}
+		before := m.stats() // after ResidentPages, which asks for the file's size
 		if before.Reads == 0 || before.ReadBytes != uint64(f.Size) {
 			t.Errorf("first read: the server delivered %d bytes in %d READs, want %d bytes",
 				before.ReadBytes, before.Reads, f.Size)
-		}
-		if n := guest.ResidentPages(t, h); n != pages(f.Size) {
-			t.Errorf("%d pages of %d are cached after the first read", n, pages(f.Size))
 		}
 		guest.Same(t, f.Of, readAll(t, h, 5000), 0)
 		guest.Same(t, f.Of, mapFile(t, h, f.Size, unix.PROT_READ, unix.MAP_SHARED), 0)
