@@ -1,32 +1,121 @@
 // Package console reads the kernel's log as it comes over a console: it finds
 // what the kernel complained of, names it and cuts out the lines that tell of
 // it. It is pure over bytes and trusts none of them.
+//
+// Titles follow the words kernel developers know from syzbot, so that a
+// complaint can be looked up: "KASAN: slab-use-after-free Read in fuse_copy_page".
 package console
 
-import (
-	"bytes"
-	"regexp"
-)
-
-var complaint = regexp.MustCompile(`^(?:BUG: .*|WARNING: .*|kernel BUG at .*|Oops: .*|general protection fault.*|Kernel panic - .*|INFO: task .* blocked for more than .*|.*detected stalls on CPUs.*|=+ ?possible .*)`)
+import "bytes"
 
 // Find returns the complaints in log, the first one first, at most MaxCrashes.
+// What follows from a complaint (the panic after an oops, the second half of a
+// report) is part of it.
 func Find(log []byte) []Crash {
-	var found []Crash
-	for n := 1; len(log) > 0; n++ {
-		var raw []byte
-		raw, log, _ = bytes.Cut(log, []byte("\n"))
-		if text := Message(raw); complaint.Match(text) && len(found) == 0 {
-			found = append(found, Crash{Kind: Unknown, Fault: FaultOther, Title: string(text), Lines: [2]int{n, n}})
+	r := &reader{rules: ruleset(), patterns: newPatterns(), scanner: scanner{rest: log}}
+	for len(r.found) < MaxCrashes {
+		raw, ok := r.scanner.next()
+		if !ok {
+			break
 		}
+		if !r.suspect(raw) {
+			r.remember(raw)
+			continue
+		}
+		r.examine(split(r.scanner.n, raw))
+		r.remember(raw)
 	}
-	return found
+	return r.found
 }
 
-var stamp = regexp.MustCompile(`^(?:<\d+>)?(?:\[[ \d.]+\])?(?:\[ *[TC]\d+\])? ?`)
+// recentLines is how many lines are kept to look back at.
+const recentLines = 64
 
-// Message returns the message of a line of the console, without the log
-// level, the time stamp and the number of the task or CPU before it.
-func Message(line []byte) []byte {
-	return bytes.TrimRight(line[len(stamp.Find(line)):], "\r\n")
+// A reader goes once through a log.
+type reader struct {
+	rules    []rule
+	patterns *patterns
+	scanner  scanner
+	recent   [recentLines][]byte // raw lines, a ring by line number
+	found    []Crash
+	// taken are the reports found, by context: up to which line each goes.
+	taken map[string]int
+	boots int // how many kernels have started in this log
+	awake bool
+}
+
+func (r *reader) remember(raw []byte) { r.recent[r.scanner.n%recentLines] = raw }
+
+// suspect is a cheap test that every opener passes.
+func (r *reader) suspect(text []byte) bool {
+	for _, w := range suspects() {
+		if bytes.Contains(text, w) {
+			return true
+		}
+	}
+	return false
+}
+
+// examine adds the complaint that l opens, if it does.
+func (r *reader) examine(l line) {
+	r.reboot(l)
+	rule, m := r.open(l)
+	if rule == nil || l.n <= r.taken[l.context] || rule.aftermath && len(r.found) > 0 {
+		return
+	}
+	if rule.follows && r.within(l) {
+		return
+	}
+	b := r.collect(l, rule, r.scanner)
+	rep := newReport(r.patterns, rule, m, b)
+	if rule.proof && !rep.proven() {
+		return
+	}
+	c := rep.crash()
+	c.Lines[0] = r.preamble(l)
+	if r.taken == nil {
+		r.taken = map[string]int{}
+	}
+	r.taken[l.context] = b.last()
+	r.found = append(r.found, c)
+}
+
+// near is how many lines after a report its own panic may come.
+const near = 40
+
+// within says that l comes right after a report of the same context.
+func (r *reader) within(l line) bool {
+	end, ok := r.taken[l.context]
+	return ok && l.n-end < near
+}
+
+// preamble finds the line a report really starts with: the "cut here" or the
+// line of "=" shortly before its opener.
+func (r *reader) preamble(opener line) int {
+	seen := 0
+	for n := opener.n - 1; n > 0 && n > opener.n-recentLines && seen < 5; n-- {
+		l := split(n, r.recent[n%recentLines])
+		if l.context != opener.context {
+			continue
+		}
+		seen++
+		if bytes.Contains(l.text, []byte("[ cut here ]")) || seen == 1 && isRule(string(l.text)) {
+			return n
+		}
+	}
+	return opener.n
+}
+
+// reboot notices a kernel that starts although another was running.
+func (r *reader) reboot(l line) {
+	if !bytes.HasPrefix(l.text, []byte("Linux version ")) || l.second > 0 {
+		return
+	}
+	r.boots++
+	if r.boots == 2 && len(r.found) == 0 {
+		r.found = append(r.found, Crash{
+			Kind: Fatal, Fault: FaultReset, Title: "unexpected kernel reboot",
+			Lines: [2]int{l.n, l.n}, Text: string(l.text), Fingerprint: fingerprint(Fatal, FaultReset, "unexpected kernel reboot", nil),
+		})
+	}
 }

@@ -1,0 +1,101 @@
+package console
+
+import "strings"
+
+// maxBody bounds the lines of one report.
+const maxBody = 3000
+
+// maxAhead bounds how many lines of the log are read for one report; the
+// lines of other CPUs and tasks count too.
+const maxAhead = 20_000
+
+// A row is a line that belongs to a report.
+type row struct {
+	n    int
+	text string
+}
+
+// A body is the lines of one report.
+type body struct {
+	rows  []row
+	extra bool // another complaint came between its lines
+}
+
+func (b *body) last() int { return b.rows[len(b.rows)-1].n }
+
+// collect gathers the lines of the report that opener starts: those of the
+// same task or CPU, up to the kernel's own end mark or the next complaint.
+func (r *reader) collect(opener line, rule *rule, rest scanner) body {
+	b := body{rows: []row{{opener.n, string(opener.text)}}}
+	end := ending{leak: rule.fault == FaultLeak}
+	shared := false // CPUs print their stacks into this report
+	for ahead := 0; ahead < maxAhead && len(b.rows) < maxBody; ahead++ {
+		raw, ok := rest.next()
+		if !ok {
+			break
+		}
+		l := split(rest.n, raw)
+		if !sameContext(opener.context, l.context, shared) {
+			continue
+		}
+		text := string(l.text)
+		if other, _ := r.open(l); other != nil && !r.belongs(other, rule, text) {
+			b.extra = true
+			break
+		}
+		shared = shared || strings.Contains(text, "Sending NMI from CPU") || strings.Contains(text, "(detected by ")
+		if end.before(text) {
+			break
+		}
+		b.rows = append(b.rows, row{l.n, text})
+		if end.after(r.patterns, text, l.n) {
+			break
+		}
+	}
+	return b
+}
+
+func sameContext(opener, other string, shared bool) bool {
+	return opener == other || shared && other != "" && other[0] == 'C'
+}
+
+// belongs says that a complaint inside a report is part of it: the panic that
+// follows an oops, the oops that follows a BUG.
+func (r *reader) belongs(other, opener *rule, text string) bool {
+	if other.follows {
+		return true
+	}
+	// kernels print some openers twice, as title and as die() message
+	return other.fault == opener.fault && other.fault == FaultRCUStall
+}
+
+// An ending finds the last line of a report.
+type ending struct {
+	leak   bool
+	frames int
+	trace  bool // inside a stack
+	marker bool // the report began under a line of "="
+}
+
+// before says that text does not belong to the report any more.
+func (e *ending) before(text string) bool {
+	return e.leak && e.frames > 0 && strings.Contains(text, "unreferenced object")
+}
+
+// after says that text is the last line of the report.
+func (e *ending) after(p *patterns, text string, n int) bool {
+	if _, _, ok := p.parse(text, n); ok {
+		e.frames++
+		return false
+	}
+	if strings.Contains(text, "---[ end trace") || strings.Contains(text, "---[ end Kernel panic") {
+		return true
+	}
+	return e.frames > 0 && isRule(text)
+}
+
+// isRule says that text is a line of "=" as sanitizers and lockdep print it.
+func isRule(text string) bool {
+	text = strings.TrimSpace(text)
+	return len(text) >= 20 && strings.Trim(text, "=") == ""
+}

@@ -1,0 +1,74 @@
+package console
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// pc is an address as old kernels print it before a function.
+const pc = `(?:\[?<?(?:0x)?[0-9a-f]{6,16}>?\]? ?)`
+
+// symbol is a function with its offset and size: "f.isra.0+0x12/0x34 [mod]".
+const symbol = `([a-zA-Z_][a-zA-Z0-9_$]*)((?:\.[a-zA-Z0-9_.]+)?)\+(?:0x)?([0-9a-f]+)/(?:0x)?([0-9a-f]+)(?: \[([a-zA-Z0-9_]+)[^\]]*\])?`
+
+type patterns struct {
+	frame, arm, pointer, kernelIP, source *regexp.Regexp
+}
+
+func newPatterns() *patterns {
+	return &patterns{
+		// x86, arm64, powerpc, s390, riscv: " [<ffffffff81>] ? f+0x1/0x2".
+		frame: regexp.MustCompile(`^[ \t]*(?:<[A-Z]+>[ \t]*)?` + pc + `{0,2}[ \t]*(\? )?` + symbol + `(.*)$`),
+		// arm: "[<80101>] (f) from [<80102>] (g+0x1/0x2)", "f from g+0x1/0x2".
+		arm: regexp.MustCompile(`^[ \t]*(?:` + pc + `\()?([a-zA-Z_][a-zA-Z0-9_]*)((?:\.[a-zA-Z0-9_.]+)?)(?:\+0x([0-9a-f]+)/0x([0-9a-f]+))?(?: \[[^\]]*\])?\)? from `),
+		// The instruction pointer of an exception in the kernel.
+		pointer:  regexp.MustCompile(`(?:\b[RE]?IP: |\bNIP:? |\bPC is at |\bpc : |\bepc : |Krnl PSW .*\()(?:[0-9a-f]{4}:)?` + pc + `{0,2}[ \t]*(?:\()?` + symbol),
+		kernelIP: regexp.MustCompile(`(?:\b[RE]?IP: |\bNIP:? |\bPC is at |\bpc : )(?:(?:0010|0060|[0-9a-f]{4}):)?(?:` + pc + `|0x[0-9a-f]+|\(null\)| )`),
+		source:   regexp.MustCompile(`^ ([a-zA-Z0-9_./-]+\.[chS]:[0-9]+)`),
+	}
+}
+
+// parse reads a stack frame; sure is false for one the unwinder only guessed.
+func (p *patterns) parse(text string, n int) (f Frame, sure, ok bool) {
+	if len(text) < 4 {
+		return f, false, false
+	}
+	if strings.Contains(text, "+0x") || strings.Contains(text, "/0x") {
+		if m := p.frame.FindStringSubmatch(text); m != nil {
+			f = newFrame(m[2], m[4], m[5], m[6], n)
+			if s := p.source.FindStringSubmatch(m[7]); s != nil {
+				f.Source = s[1]
+			}
+			return f, m[1] == "" && !strings.Contains(m[7], "(unreliable)"), true
+		}
+	}
+	if strings.Contains(text, " from ") {
+		if m := p.arm.FindStringSubmatch(text); m != nil && strings.Contains(text, "+0x") {
+			return newFrame(m[1], m[3], m[4], "", n), true, true
+		}
+	}
+	return f, false, false
+}
+
+// instruction reads the function of an instruction pointer in the kernel;
+// ok alone, with an empty Func, says that the pointer leads to no function.
+func (p *patterns) instruction(text string, n int) (f Frame, ok bool) {
+	if !strings.Contains(text, "IP") && !strings.Contains(text, "PC ") && !strings.Contains(text, "pc : ") && !strings.Contains(text, "PSW") {
+		return f, false
+	}
+	if m := p.pointer.FindStringSubmatch(text); m != nil {
+		return newFrame(m[1], m[3], m[4], m[5], n), true
+	}
+	if strings.Contains(text, "RIP: 0033") || strings.Contains(text, "RIP: 002b") || strings.Contains(text, "EIP: 0023") || strings.Contains(text, "EIP: 0073") {
+		return f, false
+	}
+	return f, p.kernelIP.MatchString(text)
+}
+
+func newFrame(name, offset, size, module string, n int) Frame {
+	f := Frame{Func: name, Module: module, Line: n}
+	f.Offset, _ = strconv.ParseUint(offset, 16, 64)
+	f.Size, _ = strconv.ParseUint(size, 16, 64)
+	return f
+}

@@ -1,0 +1,116 @@
+package console
+
+// hangRules are the watchdogs.
+func hangRules() []rule {
+	return []rule{
+		{
+			mark: "soft lockup", opener: re(`BUG: soft lockup`),
+			kind: Hang, fault: FaultSoftLockup, title: "BUG: soft lockup in %F", place: inStall,
+		},
+		{
+			mark: "hard LOCKUP", opener: re(`Watchdog detected hard LOCKUP|detected Hard LOCKUP`),
+			kind: Hang, fault: FaultHardLockup, title: "BUG: hard lockup in %F", place: inStall,
+		},
+		{
+			mark: "stall", opener: re(`INFO: rcu_[a-z_]+ (?:self-)?detected(?: expedited)? stall`),
+			kind: Hang, fault: FaultRCUStall, title: "INFO: rcu detected stall in %F", place: inStall,
+		},
+		{
+			mark: "stall", opener: re(`rcu_tasks_?[a-z]* (?:detected stall|is stalled)|INFO: rcu_tasks detected stalls`),
+			kind: Hang, fault: FaultRCUStall, title: "INFO: rcu detected stall in %F", place: inStall,
+		},
+		{
+			mark: "blocked ", opener: re(`INFO: task .* blocked (?:for more than|in I/O wait for more than|on a [a-z-]+) `),
+			kind: Hang, fault: FaultHungTask, title: "INFO: task hung in %F", place: inHung,
+		},
+		{
+			mark: "can't die", opener: re(`INFO: task .* can't die for more than `),
+			kind: Hang, fault: FaultHungTask, title: "INFO: task can't die in %F", place: inHung,
+		},
+		{
+			mark: "BUG: workqueue lockup", opener: re(`BUG: workqueue lockup`),
+			kind: Hang, fault: FaultWorkqueue, title: "BUG: workqueue lockup", stackless: true,
+		},
+		{
+			mark: "unregister_netdevice: waiting", opener: re(`unregister_netdevice: waiting for [^ ]+ to become free`),
+			kind: Hang, fault: FaultHungTask, title: "unregister_netdevice: waiting for DEV to become free", stackless: true, follows: true,
+		},
+	}
+}
+
+// panicRules are panics that nothing else explains, and the last resort.
+func panicRules() []rule {
+	const head = `Kernel panic - not syncing: `
+	rest := []rule{
+		{
+			mark: head, opener: re(head + `stack-protector:`),
+			kind: Fatal, fault: FaultStack, describe: stackProtector, place: inStack, skip: []string{"stack_chk"}, follows: true, stackless: true,
+		},
+		{
+			mark: head, opener: re(head + `corrupted stack end`),
+			kind: Fatal, fault: FaultStack, title: "kernel panic: corrupted stack end in %F", place: inStall, skip: []string{"schedule", "retint"}, follows: true,
+		},
+		{
+			mark: head, opener: re(head + `Couldn't open N_TTY ldisc`),
+			kind: Fatal, fault: FaultPanic, title: "kernel panic: Couldn't open N_TTY ldisc", follows: true,
+		},
+		{
+			mark: head, opener: re(head + `(Attempted to kill init!)`),
+			kind: Fatal, fault: FaultPanic, title: "kernel panic: $1", follows: true, aftermath: true,
+		},
+		{
+			mark: head, opener: re(head + `((?:VFS: Unable to mount root|No (?:working )?init found|Requested init|No filesystem could mount root)[^.:(]*)`),
+			kind: Fatal, fault: FaultBootPanic, title: "kernel panic: $1", follows: true,
+		},
+		{
+			mark: head, opener: re(head + `((?:Out of memory|System is deadlocked on memory)[^.:(]*)`),
+			kind: Fatal, fault: FaultOOM, title: "kernel panic: $1", follows: true,
+		},
+		{
+			mark: head, opener: re(head + `(Fatal exception|Fatal machine check|panic_on_warn set|hung_task: blocked tasks|softlockup: hung tasks|RCU Stall|KASAN: panic_on_warn set|kmsan: panic|UBSAN: panic_on_warn set|KCSAN: panic)`),
+			kind: Fatal, fault: FaultPanic, title: "kernel panic: $1", follows: true, aftermath: true,
+		},
+		{
+			mark: head, opener: re(head + `(.*)`),
+			kind: Fatal, fault: FaultPanic, title: "kernel panic: $1", follows: true,
+		},
+	}
+	return append(rest, lastResort()...)
+}
+
+// lastResort are words the kernel uses for complaints nobody listed here.
+// Programs use them too, so a kernel's stack or registers must follow.
+func lastResort() []rule {
+	return []rule{
+		{
+			mark: "BUG: ", opener: re(`^(?:\[ )?BUG: ([^ ].*)`),
+			kind: Bug, fault: FaultOther, title: "BUG: $1", proof: true,
+		},
+		{
+			mark: "WARNING: ", opener: re(`^(?:\[ )?WARNING: ([^ ].*)`),
+			kind: Warning, fault: FaultOther, title: "WARNING: $1", proof: true,
+		},
+		{
+			mark: "INFO: ", opener: re(`^(?:\[ )?INFO: ([^ ].*)`),
+			kind: Unknown, fault: FaultOther, title: "INFO: $1", proof: true,
+		},
+	}
+}
+
+var protectorIn = re(`Kernel stack is corrupted in: ([a-zA-Z_][a-zA-Z0-9_]*)`)
+
+func stackProtector(_ []string, rows []row) (Kind, string) {
+	if m := protectorIn.FindStringSubmatch(rows[0].text); m != nil && !hexadecimal(m[1]) {
+		return Fatal, "kernel panic: stack is corrupted in " + m[1]
+	}
+	return Fatal, "kernel panic: stack is corrupted in %F"
+}
+
+func hexadecimal(s string) bool {
+	for _, c := range s {
+		if !('0' <= c && c <= '9' || 'a' <= c && c <= 'f') {
+			return false
+		}
+	}
+	return len(s) >= 8
+}

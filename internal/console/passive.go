@@ -1,0 +1,36 @@
+package console
+
+import "sync"
+
+// passive says that a function cannot be what a report is about: it only
+// reports, checks, or does the elementary thing its caller asked for.
+func passive(name string) bool { return matches(name, passives()) }
+
+var passives = sync.OnceValue(func() []string {
+	return join(
+		// sanitizers and the functions they watch through
+		[]string{"asan_", "kasan", "msan", "kcsan", "__tsan", "ubsan", "sanitizer", "kfence", "__kcov", "check_memory_region", "read_word_at_a_time", "print_address_description", "print_report", "write_comp_data", "^instrument_"},
+		// the way into a report
+		[]string{"dump_stack", "show_stack", "dump_backtrace", "show_regs", "panic", "^__warn", "warn_slowpath", "warn_alloc", "report_bug", "fixup_bug", "handle_bug", "^bug_handler", "invalid_op", "do_error", "_trap", "brk_handler", "do_debug_exception", "call_break_hook", "^el1_", "^el1h_", "^die$", "^oops_", "^__die", "^exc_", "^asm_exc_", "program_check", "^unwind_", "^arch_stack_walk", "^stack_trace_", "^save_stack", "_indirect_thunk_", "nmi_cpu_backtrace", "nmi_trigger_cpumask", "arch_trigger_cpumask", "^trace_hardirqs_", "^rust_begin_unwind", "rust_helper_", "rust_panic", "9panicking", "rust_begin_unwind", "^do_page_fault", "^do_mem_abort", "^do_undefinstr", "^show_trace_log_lvl", "^print_trailer", "^object_err"},
+		// printing
+		[]string{"printk", "dev_info", "dev_notice", "dev_warn", "dev_err", "dev_alert", "dev_crit", "dev_emerg", "printf", "^string$", "^string_nocheck", "^pointer$"},
+		// locks, lockdep and waiting for them
+		[]string{"lockdep", "lock_acquire", "lock_release", "lock_class", "held_lock", "spin_lock", "spin_trylock", "spin_unlock", "read_lock", "read_trylock", "read_unlock", "write_lock", "write_trylock", "write_unlock", "^down", "^__down", "^up_read", "^up_write", "^up$", "mutex_lock", "mutex_trylock", "mutex_unlock", "mutex_remove_waiter", "osq_lock", "osq_unlock", "rwsem_", "__wake_up", "finish_wait", "__might_", "might_fault", "might_sleep", "___might_sleep", "check_wait_context", "mark_lock", "check_preemption_disabled", "^debug_check_no_locks", "^check_flush_dependency", "lock_is_held"},
+		// counters, lists, strings and user memory
+		[]string{"refcount_add", "refcount_sub", "refcount_inc", "refcount_dec", "refcount_set", "refcount_read", "refcount_warn", "^kref_", "^memcpy", "^__memcpy", "memcmp", "memset", "memchr", "memmove", "strcmp", "strncmp", "strcasecmp", "strcpy", "strlcpy", "strncpy", "strscpy", "strlen", "strnlen", "strnstr", "strchr", "copy_to_user", "copy_from_user", "put_user", "get_user", "list_add", "list_del", "list_replace", "list_move", "list_splice", "_find_first_bit", "_find_next_bit"},
+		// objects handed over for checking
+		[]string{"debug_object", "_is_static_object", "perf_trace", "debug_check_no_obj"},
+		// stopping, flushing and deleting what somebody else owns
+		[]string{"del_timer", "^timer_delete", "flush_work", "cancel_work", "cancel_delayed_work", "__cancel_work_timer", "try_to_grab_pending", "drain_workqueue", "destroy_workqueue", "kthread_stop", "kobject_del", "kobject_put", "kobject_get", "kobject_add", "kobject_uevent", "add_uevent_var", "get_device_parent", "device_add", "device_del", "device_unregister", "device_destroy", "device_for_each_child", "device_remove_file", "hwrng_unregister", "i2c_del_adapter", "unregister_client", "rollback_registered", "unregister_netdev", "sysfs_remove", "sysfs_create", "kernfs_remove_by_name", "tty_unregister_device", "cdev_device_del", "^cdev_del", "^put_device", "^get_device"},
+		// the USB core on behalf of drivers
+		[]string{"dummy_urb_enqueue", "usb_kill_urb", "usb_kill_anchored_urbs", "usb_control_msg", "usb_hcd_submit_urb", "usb_submit_urb", "usb_start_wait_urb"},
+	)
+})
+
+func join(lists ...[]string) []string {
+	var all []string
+	for _, l := range lists {
+		all = append(all, l...)
+	}
+	return all
+}

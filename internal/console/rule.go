@@ -1,0 +1,89 @@
+package console
+
+import (
+	"regexp"
+	"strings"
+	"sync"
+)
+
+// A rule knows one complaint: how its first line looks and how it is titled.
+type rule struct {
+	// mark is a literal that the opener holds; it is looked for first.
+	mark string
+	// opener is matched against the line's text.
+	opener *regexp.Regexp
+	kind   Kind
+	fault  Fault
+	// title may hold $1 (a group of opener) and %F (the guilty function).
+	title string
+	// describe, when set, replaces kind and title by what the report tells.
+	describe func(m []string, rows []row) (Kind, string)
+	place    place
+	// skip names functions, besides the usual ones, that are not guilty: a part
+	// of a name, "^" for its start, "$" for its end.
+	skip []string
+	// follows: inside of another report it belongs to that report.
+	follows bool
+	// aftermath: after another report it tells nothing new.
+	aftermath bool
+	// proof: text that programs print too; it counts only with a kernel's
+	// report under it.
+	proof bool
+	// stackless: the report has no stack, and is not damaged without one.
+	stackless bool
+}
+
+// A place is where the guilty function of a report is looked for.
+type place int
+
+const (
+	nowhere     place = iota // the title names no function
+	inStack                  // in the first stack
+	inHeader                 // in the opener, then in the first stack
+	inPointer                // at the instruction pointer, then in the stack after it
+	onlyPointer              // at the instruction pointer and nowhere else
+	inLock                   // where the lock in question was taken, then in the first stack
+	inStall                  // what the stalled CPU was asked to do
+	inHung                   // what the hung task waits in
+	inWarning                // at the instruction pointer of a warning, then in the stack
+)
+
+// ruleset is compiled when the first log is read.
+var ruleset = sync.OnceValue(func() []rule {
+	var all []rule
+	for _, family := range [][]rule{
+		sanitizerRules(), faultRules(), bugRules(), warningRules(),
+		lockRules(), hangRules(), panicRules(),
+	} {
+		all = append(all, family...)
+	}
+	return all
+})
+
+func re(expr string) *regexp.Regexp { return regexp.MustCompile(expr) }
+
+// open returns the rule whose opener l is, and the groups it matched.
+func (r *reader) open(l line) (*rule, []string) {
+	if len(l.text) < 8 || !r.suspect(l.text) {
+		return nil, nil
+	}
+	text := string(l.text)
+	for i := range r.rules {
+		rule := &r.rules[i]
+		if !strings.Contains(text, rule.mark) {
+			continue
+		}
+		if m := rule.opener.FindStringSubmatch(text); m != nil {
+			return rule, m
+		}
+	}
+	return nil, nil
+}
+
+// expand fills $1 to $9 of a title with what the opener matched.
+func expand(title string, m []string) string {
+	for i := min(len(m)-1, 9); i > 0; i-- {
+		title = strings.ReplaceAll(title, "$"+string(rune('0'+i)), m[i])
+	}
+	return title
+}

@@ -1,0 +1,128 @@
+package console
+
+import (
+	"strings"
+)
+
+// A report is a complaint with its lines taken apart.
+type report struct {
+	rule   *rule
+	match  []string
+	body   body
+	stacks []stack
+	// pointers are the instruction pointers that lie in the kernel, in order;
+	// one without a Func leads nowhere.
+	pointers []Frame
+	patterns *patterns
+}
+
+// A stack is a run of frames under one heading.
+type stack struct {
+	head   string
+	line   int
+	frames []Frame
+	trace  bool // under "Call Trace:" or the like
+	// kernel is the index of the frame that follows each instruction pointer.
+	pointed []pointed
+}
+
+// pointed is an instruction pointer inside a stack, before frame next.
+type pointed struct {
+	frame Frame
+	next  int
+}
+
+func newReport(p *patterns, rule *rule, match []string, b body) *report {
+	r := &report{rule: rule, match: match, body: b, patterns: p}
+	current := stack{line: b.rows[0].n}
+	for i, row := range b.rows {
+		if head, trace := heading(row.text); i > 0 && head {
+			r.close(current)
+			current = stack{head: row.text, line: row.n, trace: trace}
+		}
+		r.take(&current, row, i == 0)
+	}
+	r.close(current)
+	return r
+}
+
+// take adds what a row holds to the stack it stands in.
+func (r *report) take(s *stack, row row, opener bool) {
+	if f, ok := r.patterns.instruction(row.text, row.n); ok && !opener {
+		r.pointers = append(r.pointers, f)
+		s.pointed = append(s.pointed, pointed{frame: f, next: len(s.frames)})
+		return
+	}
+	f, sure, ok := r.patterns.parse(row.text, row.n)
+	if !ok || opener || !sure && !strings.Contains(row.text, "<EOI>") {
+		return
+	}
+	if len(s.frames) < MaxFrames {
+		s.frames = append(s.frames, f)
+	}
+}
+
+func (r *report) close(s stack) {
+	if len(s.frames) > 0 || s.trace || len(s.pointed) > 0 {
+		r.stacks = append(r.stacks, s)
+	}
+}
+
+// heading says that a stack or another section starts, and whether it is a
+// stack of what was running.
+func heading(text string) (head, trace bool) {
+	t := strings.TrimSpace(text)
+	if i := strings.Index(t, "Call Trace:"); i >= 0 && i < 12 || strings.HasPrefix(t, "Call trace:") || strings.HasPrefix(t, "Backtrace:") || strings.HasPrefix(t, "backtrace") {
+		return true, true
+	}
+	for _, section := range []string{
+		"Allocated by task", "Freed by task", "Allocated:", "Freed:", "Uninit was", "Local variable", "Last potentially related",
+		"Second to last potentially", "The buggy address", "freed by task", "stack backtrace:", "the shortest dependencies", "which lock already",
+		"NMI backtrace for cpu", "Exception stack(", "the existing dependency chain", "-> #", "Last call_rcu", "Showing all locks",
+	} {
+		if strings.HasPrefix(t, section) {
+			return true, false
+		}
+	}
+	return strings.Contains(t, "] allocated by task"), false
+}
+
+// first is the stack the complaint was made in: the first under "Call Trace:",
+// else the first that has frames.
+func (r *report) first() stack {
+	for _, s := range r.stacks {
+		if s.trace && len(s.frames) > 0 {
+			return s
+		}
+	}
+	for _, s := range r.stacks {
+		if len(s.frames) > 0 {
+			return s
+		}
+	}
+	return stack{}
+}
+
+// plain is the first stack that stands under the opener without a heading, as
+// KMSAN and KFENCE print it, else first.
+func (r *report) plain() stack {
+	if len(r.stacks) > 0 && r.stacks[0].head == "" && len(r.stacks[0].frames) > 0 {
+		return r.stacks[0]
+	}
+	return r.first()
+}
+
+// proven says that a kernel's report stands under the opener.
+func (r *report) proven() bool {
+	for _, s := range r.stacks {
+		if len(s.frames) > 0 {
+			return true
+		}
+	}
+	for _, row := range r.body.rows[1:] {
+		if strings.HasPrefix(row.text, "CPU: ") && strings.Contains(row.text, " Comm: ") {
+			return true
+		}
+	}
+	return false
+}

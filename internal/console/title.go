@@ -1,0 +1,112 @@
+package console
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"regexp"
+	"strings"
+)
+
+// crash names the report.
+func (r *report) crash() Crash {
+	c := Crash{Kind: r.rule.kind, Fault: r.rule.fault, Guilty: r.guilty(), Lines: [2]int{r.body.rows[0].n, r.body.last()}}
+	title := expand(r.rule.title, r.match)
+	if r.rule.describe != nil {
+		c.Kind, title = r.rule.describe(r.match, r.body.rows)
+	}
+	function := simple(c.Guilty.Func)
+	if function == "" {
+		function = "corrupted"
+	}
+	named := strings.Contains(title, "%F")
+	c.Title = scrub(strings.ReplaceAll(title, "%F", function))
+	c.Frames = r.plain().frames
+	c.Damage = r.damage(named && c.Guilty.Func == "")
+	c.Corrupted = c.Damage != ""
+	c.Text = r.text()
+	c.Fingerprint = fingerprint(c.Kind, c.Fault, c.Title, r.meaningful())
+	return c
+}
+
+// simple takes the architecture out of a system call's name.
+func simple(name string) string {
+	for _, arch := range []string{"__x64_sys_", "__ia32_sys_", "__arm64_sys_", "__riscv_sys_", "__s390x_sys_", "__se_sys_", "__do_sys_"} {
+		if rest, ok := strings.CutPrefix(name, arch); ok {
+			return "sys_" + rest
+		}
+	}
+	return name
+}
+
+var (
+	offsets = regexp.MustCompile(`([a-zA-Z0-9_])(?:\.(?:isra|constprop|part|cold|llvm)[.0-9a-z]*)?\+0x[0-9a-f]+(?:/0x[0-9a-f]*)?`)
+	hexes   = regexp.MustCompile(`\b(?:0x[0-9a-f]+|[0-9a-f]{8,16})\b`)
+	numbers = regexp.MustCompile(`\b[0-9]+\b`)
+	cutAt   = regexp.MustCompile(`\s*\[ *[0-9]+\.[0-9]+\].*`)
+)
+
+// functionWords cuts offsets and sizes off the functions in s.
+func functionWords(s string) string { return offsets.ReplaceAllString(s, "$1") }
+
+// maxTitle bounds a title, in bytes.
+const maxTitle = 200
+
+// scrub takes out of a title what differs from run to run.
+func scrub(s string) string {
+	s = strings.ToValidUTF8(strings.TrimSpace(s), "?")
+	s = cutAt.ReplaceAllString(s, "")
+	s = functionWords(s)
+	s = hexes.ReplaceAllStringFunc(s, func(h string) string {
+		if strings.Trim(h, "0123456789") == "" && len(h) < 12 {
+			return "NUM"
+		}
+		return "ADDR"
+	})
+	s = numbers.ReplaceAllString(s, "NUM")
+	if len(s) > maxTitle {
+		s = strings.ToValidUTF8(s[:maxTitle], "")
+	}
+	return strings.TrimRight(s, " !.:")
+}
+
+// text is the report, bounded.
+func (r *report) text() string {
+	var b strings.Builder
+	for _, row := range r.body.rows {
+		if b.Len()+len(row.text) > MaxText {
+			break
+		}
+		b.WriteString(strings.ToValidUTF8(row.text, "?"))
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// meaningful are the first five frames from the guilty one on.
+func (r *report) meaningful() []string {
+	frames := r.candidates()
+	if len(frames) < 2 {
+		frames = append(frames, r.plain().frames...)
+	}
+	var names []string
+	for _, f := range frames {
+		if f.Func == "" || passive(f.Func) || len(names) > 0 && names[len(names)-1] == f.Func {
+			continue
+		}
+		if names = append(names, f.Func); len(names) == 5 {
+			break
+		}
+	}
+	return names
+}
+
+// fingerprint is the same for crashes with the same kind and frames; one
+// without frames is known by its title.
+func fingerprint(kind Kind, fault Fault, title string, frames []string) string {
+	id := string(kind) + "\n" + string(fault) + "\n" + strings.Join(frames, "\n")
+	if len(frames) == 0 {
+		id += title
+	}
+	sum := sha256.Sum256([]byte(id))
+	return hex.EncodeToString(sum[:8])
+}
