@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"strings"
+	"syscall"
 )
 
 // A BuildError is a tree that does not compile: the kernel's fault or its
@@ -48,7 +49,6 @@ type DiskFullError struct {
 	// Dir is the folder that is being built in.
 	Dir string
 	Log string
-	err error
 }
 
 // Error is one line.
@@ -57,7 +57,7 @@ func (e *DiskFullError) Error() string {
 }
 
 // Unwrap returns syscall.ENOSPC.
-func (e *DiskFullError) Unwrap() error { return e.err }
+func (e *DiskFullError) Unwrap() error { return syscall.ENOSPC }
 
 // MissingTool is a program or header that a build needs and this machine
 // lacks.

@@ -36,7 +36,7 @@ type Image struct {
 	Config    string
 	SystemMap string
 	Log       string
-	// Key names the image: 64 hexadecimal digits over all that went into it,
+	// Key names the image: 24 hexadecimal digits over all that went into it,
 	// or over the file's content when it was given as a file.
 	Key string
 	// Release is what uname -r says in the guest; "" when the file hides it.
@@ -49,8 +49,11 @@ type Image struct {
 	Meta *Meta
 }
 
-// shortKey is how many digits of a key people are shown.
-const shortKey = 12
+// The digits of a key, and those people are shown.
+const (
+	keyDigits = 24
+	shortKey  = 12
+)
 
 // Short returns the first 12 digits of the key. The guest's uname -v holds
 // "runvm-" and these digits.
@@ -94,21 +97,4 @@ type Timings struct {
 	Configure time.Duration `json:"configure"`
 	Compile   time.Duration `json:"compile"`
 	Store     time.Duration `json:"store"`
-}
-
-// An Entry is something of the cache that GC may remove.
-type Entry struct {
-	// Kind is "image" for a finished image, "lane" for the source and objects
-	// that make the next build of a source incremental.
-	Kind string
-	// Name is the image's key or the lane's base.
-	Name string
-	// Label is for people: release and profile of an image.
-	Label string
-	Dir   string
-	Bytes int64 // on disk
-	// Used is when it was last built or asked for.
-	Used time.Time
-	// Busy says that a build holds it now; GC leaves it.
-	Busy bool
 }

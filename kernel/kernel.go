@@ -14,16 +14,22 @@ package kernel
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/runvm/runvm/internal/progress"
 	"github.com/runvm/runvm/internal/sh"
+	"github.com/runvm/runvm/kernel/source"
 )
 
 // A Builder builds images and keeps them. Its methods may be called by several
 // goroutines and several processes at once.
 type Builder struct {
-	// Cache is the folder that holds the store, made when it is needed.
+	// Cache is the folder that holds the store, made when it is needed. The
+	// kernel's makefiles allow no space and no colon in its path.
 	Cache string
 	// Sh runs make and the compilers.
 	Sh sh.Runner
@@ -36,22 +42,80 @@ type Builder struct {
 // *BuildError; *KilledError, *DiskFullError and *MissingTool are this
 // machine's. When ctx ends the lane stays usable and the store as it was.
 func (b *Builder) Build(ctx context.Context, req Request) (*Image, error) {
-	panic("outline")
+	p, err := b.plan(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if image := b.lookup(p.key); image != nil {
+		return image, nil
+	}
+	unlock, err := b.lock(ctx, "image-"+p.key, "the same image")
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if image := b.lookup(p.key); image != nil {
+		return image, nil
+	}
+	image, err := b.build(ctx, p)
+	if err != nil && ctx.Err() != nil {
+		return nil, fmt.Errorf("build %s: %w", p.tree.Name, ctx.Err())
+	}
+	return image, err
 }
 
-// Ready returns the image in the file path, a vmlinux or a bzImage that
-// somebody else built.
-func (b *Builder) Ready(path string) (*Image, error) {
-	panic("outline")
+// build makes the image of p; the caller holds the lock of its key.
+func (b *Builder) build(ctx context.Context, p *plan) (*Image, error) {
+	if err := checkTools(); err != nil {
+		return nil, err
+	}
+	l, err := b.openLane(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	defer l.close()
+	var took Timings
+	stages := []struct {
+		took *time.Duration
+		run  func(context.Context) error
+	}{
+		{&took.Checkout, l.checkout},
+		{&took.Configure, l.configure},
+		{&took.Compile, l.compile},
+	}
+	for _, stage := range stages {
+		start := time.Now()
+		if err := stage.run(ctx); err != nil {
+			return nil, l.diskFull(err)
+		}
+		*stage.took = time.Since(start)
+	}
+	if err := b.store(l, took); err != nil {
+		return nil, l.diskFull(err)
+	}
+	image := b.lookup(p.key)
+	if image == nil {
+		return nil, fmt.Errorf("build %s: the finished image vanished from %s", p.tree.Name, b.imageDir(p.key))
+	}
+	image.Cached = false
+	return image, nil
 }
 
-// List returns the images and lanes of the cache, the longest unused first.
-func (b *Builder) List() ([]Entry, error) {
-	panic("outline")
+// step opens a step of progress.
+func (b *Builder) step(name string, total int64) progress.Step {
+	if b.Progress == nil {
+		return progress.Discard{}.Start(name, total, progress.Items)
+	}
+	return b.Progress.Start(name, total, progress.Items)
 }
 
-// GC removes what has not been used for keep before now, and whatever an
-// interrupted build left in the store. It returns what was removed.
-func (b *Builder) GC(keep time.Duration, now time.Time) ([]Entry, error) {
-	panic("outline")
+func (b *Builder) imageDir(key string) string { return filepath.Join(b.Cache, "image", key) }
+
+// diskFull makes every way to say so one type.
+func (l *lane) diskFull(err error) error {
+	var known *DiskFullError
+	if errors.As(err, &known) || !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, source.ErrDiskFull) {
+		return err
+	}
+	return &DiskFullError{Dir: l.dir, Log: l.log}
 }

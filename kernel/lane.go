@@ -1,0 +1,143 @@
+package kernel
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"github.com/runvm/runvm/kernel/source"
+)
+
+// A lane is a folder of sources and objects, held by one build at a time.
+type lane struct {
+	*plan
+	b      *Builder
+	dir    string // <cache>/lane/<base>
+	src    string // dir/src
+	obj    string // dir/obj-<profile>
+	log    string // dir/obj-<profile>.log
+	unlock func()
+
+	steps int // commands that make ran
+}
+
+// openLane locks the lane of p's source and makes its folders.
+func (b *Builder) openLane(ctx context.Context, p *plan) (*lane, error) {
+	dir := filepath.Join(b.Cache, "lane", p.tree.Base)
+	obj := filepath.Join(dir, p.obj)
+	l := &lane{plan: p, b: b, dir: dir, src: filepath.Join(dir, "src"), obj: obj, log: obj + ".log"}
+	unlock, err := b.lock(ctx, "lane-"+p.tree.Base, "from "+p.tree.Base)
+	if err != nil {
+		return nil, err
+	}
+	l.unlock = unlock
+	if err := l.prepare(); err != nil {
+		unlock()
+		return nil, err
+	}
+	return l, nil
+}
+
+// prepare makes the folders, and throws away objects that a make which died
+// without a chance to tidy up may have left half-written.
+func (l *lane) prepare() error {
+	if err := os.MkdirAll(l.dir, 0o755); err != nil {
+		return fmt.Errorf("make cache folder: %w", err)
+	}
+	now := time.Now()
+	_ = os.Chtimes(l.dir, now, now) // a lane is as old as its last use
+	if _, err := os.Stat(l.running()); err == nil {
+		if err := discard(l.obj); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(l.obj, 0o755); err != nil {
+		return fmt.Errorf("make cache folder: %w", err)
+	}
+	return nil
+}
+
+func (l *lane) close() { l.unlock() }
+
+// running is the mark of objects that a make is working on.
+func (l *lane) running() string { return filepath.Join(l.obj, ".runvm-running") }
+
+// discard removes a folder at once for those who look, and then for good.
+func discard(dir string) error {
+	trash, err := os.MkdirTemp(filepath.Dir(dir), trashPrefix)
+	if err != nil {
+		return fmt.Errorf("remove %s: %w", dir, err)
+	}
+	err = os.Rename(dir, filepath.Join(trash, "old"))
+	if err == nil || os.IsNotExist(err) {
+		err = os.RemoveAll(trash)
+	}
+	if err != nil {
+		return fmt.Errorf("remove %s: %w", dir, err)
+	}
+	return nil
+}
+
+// checkout puts the tree's content into src.
+func (l *lane) checkout(ctx context.Context) error {
+	step := l.b.step("check out "+l.tree.Name, 0)
+	defer step.Done("")
+	return source.Checkout(ctx, l.b.Sh, l.tree, l.src)
+}
+
+// guess is how many commands a build takes where nothing is known: what plain
+// takes of Linux 6.12.
+const guess = 1450
+
+// compile runs make, marked and counted.
+func (l *lane) compile(ctx context.Context) error {
+	if err := os.WriteFile(l.running(), nil, 0o644); err != nil {
+		return fmt.Errorf("mark %s: %w", l.obj, err)
+	}
+	whole := !l.exists("vmlinux")
+	total := 0
+	if whole {
+		total = l.usualSteps()
+	}
+	step := l.b.step(fmt.Sprintf("build %s (%s)", l.tree.Name, l.profile), int64(total))
+	m, err := l.make(ctx, func(done int) { step.Set(int64(done), int64(max(done, total))) },
+		"-j"+strconv.Itoa(l.jobs), "KBUILD_BUILD_VERSION=runvm-"+l.key[:shortKey], "vmlinux", "bzImage")
+	step.Done("")
+	if m == nil || !m.died {
+		_ = os.Remove(l.running())
+	}
+	if err != nil {
+		return err
+	}
+	l.steps = m.steps
+	if whole {
+		_ = renameio.WriteFile(l.stepsFile(), []byte(strconv.Itoa(l.steps)), 0o644)
+	}
+	return nil
+}
+
+func (l *lane) exists(name string) bool {
+	_, err := os.Stat(filepath.Join(l.obj, name))
+	return err == nil
+}
+
+func (l *lane) stepsFile() string { return l.obj + ".steps" }
+
+// usualSteps is how many commands the last build from nothing took.
+func (l *lane) usualSteps() int {
+	text, err := readBounded(l.stepsFile(), 64)
+	if err != nil {
+		return guess
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || n <= 0 {
+		return guess
+	}
+	return n
+}

@@ -1,0 +1,140 @@
+package kernel
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"path"
+	"regexp"
+	"strings"
+	"syscall"
+)
+
+// Bounds of what is kept of make's output.
+const (
+	maxErrors  = 5
+	maxMessage = 400     // bytes of one error
+	maxPartial = 8 << 10 // bytes of a line that has not ended
+)
+
+// The forms in which make, compilers and shells speak; with LC_ALL=C they are
+// the same everywhere.
+var (
+	stepLine = regexp.MustCompile(`^  [A-Z][A-Z0-9_+-]* +(\[M\] +)?\S`)
+	// fs/fuse/dev.c:902:10: error: ..., ld: dev.o: in function `x': undefined reference to `y'
+	compileError = regexp.MustCompile(`^\S+:\d+(:\d+)?: (fatal )?error: |` +
+		`undefined reference to |multiple definition of |ERROR: modpost: |^error: objtool: `)
+	// make[3]: *** No rule to make target 'fs/x.o', needed by 'fs/built-in.a'.  Stop.
+	makeError = regexp.MustCompile(`^(?:make(?:\[\d+\])?: \*\*\* |\S+:\d+: \*\*\* )(.*)`)
+	// gcc: fatal error: Killed signal terminated program cc1
+	killedProgram = regexp.MustCompile(`signal terminated program (\S+)|^(?:collect2|ccache): .*(?:terminated|killed) (?:with|by) signal`)
+	killedBy      = regexp.MustCompile(`^make(?:\[\d+\])?: \*\*\* .*\] (?:Killed|Error 137)$|^Killed$`)
+	// /bin/sh: 1: flex: not found
+	notFound = regexp.MustCompile(`^(?:\S*/)?(?:ba|da)?sh: (?:line )?(?:\d+: )?(\S+): (?:command )?not found$|` +
+		`^make(?:\[\d+\])?: ([A-Za-z0-9_.+-]+): No such file or directory$`)
+	// Headers of the host's libraries that host programs of the build include.
+	noHeader = regexp.MustCompile(`fatal error: ((?:gelf|libelf|openssl/\w+)\.h): No such file`)
+)
+
+const noSpace = "No space left on device"
+
+// A reader takes in make's output line by line: it writes the log, counts
+// commands and keeps what went wrong first.
+type reader struct {
+	log  io.Writer
+	room int64 // bytes that the log may still grow
+	step func(int)
+	trim []string // prefixes of paths that mean nothing to people
+
+	partial []byte
+	steps   int
+	errors  []string // of compilers and linkers
+	stops   []string // of make itself
+	full    bool
+	missing string // program or header
+	killed  string // program
+}
+
+// Write never fails: a log that can't be written must not stop the build.
+func (r *reader) Write(p []byte) (int, error) {
+	r.writeLog(p)
+	r.partial = append(r.partial, p...)
+	for {
+		i := bytes.IndexByte(r.partial, '\n')
+		if i < 0 && len(r.partial) > maxPartial {
+			i = maxPartial
+		}
+		if i < 0 {
+			return len(p), nil
+		}
+		r.line(string(r.partial[:i]))
+		r.partial = append(r.partial[:0], bytes.TrimPrefix(r.partial[i:], []byte("\n"))...)
+	}
+}
+
+func (r *reader) writeLog(p []byte) {
+	if r.room <= 0 {
+		return
+	}
+	n, err := r.log.Write(p[:min(int64(len(p)), r.room)])
+	r.room -= int64(n)
+	r.full = r.full || errors.Is(err, syscall.ENOSPC)
+	if r.room <= 0 {
+		_, _ = io.WriteString(r.log, "\n[runvm: the log is cut here]\n")
+	}
+}
+
+func (r *reader) line(line string) {
+	if stepLine.MatchString(line) {
+		r.steps++
+		if r.step != nil {
+			r.step(r.steps)
+		}
+		return
+	}
+	r.full = r.full || strings.Contains(line, noSpace)
+	if m := killedProgram.FindStringSubmatch(line); m != nil {
+		r.killed = first(r.killed, m[1], "ld")
+	} else if killedBy.MatchString(line) {
+		r.killed = first(r.killed, "compiler")
+	}
+	if m := notFound.FindStringSubmatch(line); m != nil {
+		r.missing = first(r.missing, path.Base(first(m[1], m[2])))
+	}
+	if m := noHeader.FindStringSubmatch(line); m != nil {
+		r.missing = first(r.missing, m[1])
+	}
+	switch {
+	case compileError.MatchString(line):
+		r.errors = r.keep(r.errors, line)
+	case makeError.MatchString(line):
+		r.stops = r.keep(r.stops, makeError.FindStringSubmatch(line)[1])
+	}
+}
+
+func (r *reader) keep(list []string, line string) []string {
+	if len(list) >= maxErrors {
+		return list
+	}
+	for _, prefix := range r.trim {
+		line = strings.ReplaceAll(line, prefix, "")
+	}
+	return append(list, line[:min(len(line), maxMessage)])
+}
+
+// complaints are the compilers' errors; where they had none, make's first.
+func (r *reader) complaints() []string {
+	if len(r.errors) > 0 || len(r.stops) == 0 {
+		return r.errors
+	}
+	return r.stops[:1]
+}
+
+func first(texts ...string) string {
+	for _, t := range texts {
+		if t != "" {
+			return t
+		}
+	}
+	return ""
+}
