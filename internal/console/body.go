@@ -41,7 +41,9 @@ func (r *reader) collect(opener line, rule *rule, rest scanner) body {
 		text := string(l.text)
 		if other, _ := r.open(l); other != nil && !r.belongs(other, rule, text) {
 			b.extra = true
-			break
+			if end.frames > 0 || l.context == "" || l.context == "console" {
+				break
+			}
 		}
 		shared = shared || strings.Contains(text, "Sending NMI from CPU") || strings.Contains(text, "(detected by ")
 		if end.before(text) {

@@ -1,5 +1,7 @@
 package console
 
+import "strings"
+
 // faultRules are exceptions the CPU raised in the kernel.
 func faultRules() []rule {
 	return []rule{
@@ -22,7 +24,7 @@ func faultRules() []rule {
 		},
 		{
 			mark: "stack guard page was hit", opener: re(`BUG: (?:[A-Z]+ )?stack guard page was hit`),
-			kind: Unknown, fault: FaultStack, title: "BUG: stack guard page was hit in %F", place: onlyPointer, stackless: true,
+			kind: Unknown, fault: FaultStack, title: "BUG: stack guard page was hit in %F", place: inStall, stackless: true,
 		},
 		{
 			mark: "nsufficient stack space", opener: re(`Insufficient stack space to handle exception`),
@@ -50,14 +52,19 @@ func faultRules() []rule {
 		},
 		{
 			// what die() prints for every other exception: "divide error: 0000 [#1]"
-			mark: " [#", opener: re(`(?:^|Oops: )(divide error|stack segment|invalid opcode|bounds|alignment check|coprocessor segment overrun|invalid TSS|segment not present|int3|device not available|x87 FPU exception|SIMD exception|control protection fault|trap invalid opcode): [0-9a-f]{4} \[#\d+\]`),
-			kind: Fatal, fault: FaultException, title: "$1 in %F", place: inPointer, follows: true,
+			mark: " [#", opener: re(`(?:^|Oops: )(divide.error|stack segment|invalid opcode|bounds|alignment check|coprocessor segment overrun|invalid TSS|segment not present|int3|device not available|x87 FPU exception|SIMD exception|control protection fault|trap invalid opcode): [0-9a-f]{4} \[#\d+\]`),
+			kind: Fatal, fault: FaultException, describe: exception, place: inPointer, follows: true,
 		},
 		{
 			mark: "Oops", opener: re(`Oops(?: -[^:]*)?: .*\[#\d+\]`),
 			kind: Fatal, fault: FaultException, title: "Oops in %F", place: inPointer, follows: true,
 		},
 	}
+}
+
+// exception titles an exception by its name; some releases write divide_error.
+func exception(m []string, _ []row) (Kind, string) {
+	return Fatal, strings.ReplaceAll(m[1], "_", " ") + " in %F"
 }
 
 // bugRules are assertions of the kernel and checks of its data structures.

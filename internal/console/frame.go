@@ -19,11 +19,12 @@ type patterns struct {
 func newPatterns() *patterns {
 	return &patterns{
 		// x86, arm64, powerpc, s390, riscv: " [<ffffffff81>] ? f+0x1/0x2".
-		frame: regexp.MustCompile(`^[ \t]*(?:<[A-Z]+>[ \t]*)?` + pc + `{0,2}[ \t]*(\? )?` + symbol + `(.*)$`),
-		// arm: "[<80101>] (f) from [<80102>] (g+0x1/0x2)", "f from g+0x1/0x2".
-		arm: regexp.MustCompile(`^[ \t]*(?:` + pc + `\()?([a-zA-Z_][a-zA-Z0-9_]*)((?:\.[a-zA-Z0-9_.]+)?)(?:\+0x([0-9a-f]+)/0x([0-9a-f]+))?(?: \[[^\]]*\])?\)? from `),
+		frame: regexp.MustCompile(`^[ \t]*(?:<[A-Z]+>[ \t]*)?(?:` + pc + `[ \t]*){0,2}[ \t]*(\? )?` + symbol + `(.*)$`),
+		// arm: "[<80101>] (f) from [<80102>] (g+0x1/0x2)", "f from g+0x1/0x2":
+		// g is taken, f was taken from the line before or is the pointer.
+		arm: regexp.MustCompile(`^.* from (?:` + pc + `\()?` + symbol),
 		// The instruction pointer of an exception in the kernel.
-		pointer:  regexp.MustCompile(`(?:\b[RE]?IP: |\bNIP:? |\bPC is at |\bpc : |\bepc : |Krnl PSW .*\()(?:[0-9a-f]{4}:)?` + pc + `{0,2}[ \t]*(?:\()?` + symbol),
+		pointer:  regexp.MustCompile(`(?:\b[RE]?IP: |\bNIP:? |\bPC is at |\bpc : |\bepc : |--- interrupt: [0-9a-f]+ at |Krnl PSW .*\()(?:[0-9a-f]{4}:)?(?:` + pc + `[ \t]*){0,2}[ \t]*` + symbol),
 		kernelIP: regexp.MustCompile(`(?:\b[RE]?IP: |\bNIP:? |\bPC is at |\bpc : )(?:(?:0010|0060|[0-9a-f]{4}):)?(?:` + pc + `|0x[0-9a-f]+|\(null\)| )`),
 		source:   regexp.MustCompile(`^ ([a-zA-Z0-9_./-]+\.[chS]:[0-9]+)`),
 	}
@@ -34,6 +35,11 @@ func (p *patterns) parse(text string, n int) (f Frame, sure, ok bool) {
 	if len(text) < 4 {
 		return f, false, false
 	}
+	if strings.Contains(text, " from ") {
+		if m := p.arm.FindStringSubmatch(text); m != nil && strings.Contains(text, "+0x") {
+			return newFrame(m[1], m[3], m[4], m[5], n), true, true
+		}
+	}
 	if strings.Contains(text, "+0x") || strings.Contains(text, "/0x") {
 		if m := p.frame.FindStringSubmatch(text); m != nil {
 			f = newFrame(m[2], m[4], m[5], m[6], n)
@@ -43,18 +49,13 @@ func (p *patterns) parse(text string, n int) (f Frame, sure, ok bool) {
 			return f, m[1] == "" && !strings.Contains(m[7], "(unreliable)"), true
 		}
 	}
-	if strings.Contains(text, " from ") {
-		if m := p.arm.FindStringSubmatch(text); m != nil && strings.Contains(text, "+0x") {
-			return newFrame(m[1], m[3], m[4], "", n), true, true
-		}
-	}
 	return f, false, false
 }
 
 // instruction reads the function of an instruction pointer in the kernel;
 // ok alone, with an empty Func, says that the pointer leads to no function.
 func (p *patterns) instruction(text string, n int) (f Frame, ok bool) {
-	if !strings.Contains(text, "IP") && !strings.Contains(text, "PC ") && !strings.Contains(text, "pc : ") && !strings.Contains(text, "PSW") {
+	if !strings.Contains(text, "IP") && !strings.Contains(text, "PC ") && !strings.Contains(text, "pc : ") && !strings.Contains(text, "PSW") && !strings.Contains(text, "--- interrupt") {
 		return f, false
 	}
 	if m := p.pointer.FindStringSubmatch(text); m != nil {

@@ -20,10 +20,14 @@ func (r *report) guilty() Frame {
 func (r *report) candidates() []Frame {
 	switch r.rule.place {
 	case inHeader:
-		if f, ok := r.header(); ok {
-			return append([]Frame{f}, r.plain().frames...)
+		frames := r.first().frames
+		if r.rule.fault == FaultKFENCE {
+			frames = r.plain().frames
 		}
-		return r.plain().frames
+		if f, ok := r.header(); ok {
+			frames = append([]Frame{f}, frames...)
+		}
+		return frames
 	case inPointer:
 		return r.fromPointer()
 	case onlyPointer:
@@ -34,12 +38,13 @@ func (r *report) candidates() []Frame {
 		}
 		return r.first().frames
 	case inLock:
-		if f, ok := r.lock(); ok {
-			return []Frame{f}
-		}
-		return nil
+		return append(r.locks(), r.first().frames...)
+	case inBecame:
+		return r.became()
+	case inBare:
+		return r.plain().frames
 	}
-	return r.plain().frames
+	return r.first().frames
 }
 
 // pick returns the first frame that is not passed over.
@@ -82,7 +87,7 @@ func (r *report) fromPointer() []Frame {
 		frames = append(frames, s.frames[p.next:]...)
 		if len(frames) == 1 {
 			for _, later := range r.stacks[i+1:] {
-				if later.trace {
+				if later.trace && len(later.frames) > 0 {
 					return append(frames, later.frames...)
 				}
 			}
@@ -92,26 +97,36 @@ func (r *report) fromPointer() []Frame {
 	return r.first().frames
 }
 
-// lock is the function that takes, drops or frees the lock in question: the
-// first "at: f+0x1/0x2" after the line that tells who does.
-func (r *report) lock() (Frame, bool) {
-	rows := r.body.rows
-	for i, row := range rows {
-		if i > 40 {
-			break
-		}
+// locks are the functions that take, drop or free the locks in question: the
+// places "at: f+0x1/0x2" of the report's head.
+func (r *report) locks() []Frame {
+	var frames []Frame
+	for i, row := range r.body.rows {
 		_, place, ok := strings.Cut(row.text, "at: ")
-		if !ok && i > 0 && (strings.HasPrefix(strings.TrimSpace(row.text), "[<") && strings.Contains(rows[i-1].text, "lock (")) {
+		if i > 0 && strings.HasSuffix(r.body.rows[i-1].text, " at:") {
 			place, ok = row.text, true
+		}
+		if head, _ := heading(row.text); head && i > 0 {
+			break
 		}
 		if !ok {
 			continue
 		}
 		if f, _, ok := r.patterns.parse(" "+strings.TrimSpace(place), row.n); ok {
-			return f, true
+			frames = append(frames, f)
 		}
 	}
-	return Frame{}, false
+	return frames
+}
+
+// became is the stack that made a lock unsafe to take with interrupts on.
+func (r *report) became() []Frame {
+	for _, s := range r.stacks {
+		if strings.Contains(s.head, "which became ") {
+			return s.frames
+		}
+	}
+	return r.locks()
 }
 
 // matches says that name matches one of the parts: "^" anchors a part at the

@@ -16,11 +16,13 @@ func lockRules() []rule {
 			kind: Lockdep, fault: FaultLockState, title: title, place: inLock,
 		}
 	}
+	unsafe := deadlock("-unsafe lock order detected")
+	unsafe.place = inBecame
 	return []rule{
 		deadlock("possible circular locking dependency detected"),
 		deadlock("possible irq lock inversion dependency detected"),
 		deadlock("possible recursive locking detected"),
-		deadlock("-unsafe lock order detected"),
+		unsafe,
 		deadlock("Nested lock was not taken"),
 		state("inconsistent lock state", "inconsistent lock state in %F"),
 		state("bad unlock balance detected", "$1: bad unlock balance in %F"),
@@ -30,7 +32,7 @@ func lockRules() []rule {
 		state("lock held when returning to user space", "$1: lock held when returning to user space in %F"),
 		{
 			mark: "Invalid wait context", opener: re(`\[ BUG: Invalid wait context \]`),
-			kind: Lockdep, fault: FaultLockState, title: "BUG: Invalid wait context in %F", place: inLock,
+			kind: Lockdep, fault: FaultLockState, title: "WARNING: locking bug in %F", place: inStack, skip: []string{"lock_sock", "release_sock"},
 		},
 		{
 			mark: "suspicious RCU usage", opener: re(`(WARNING|INFO): suspicious RCU usage`),

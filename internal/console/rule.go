@@ -42,7 +42,9 @@ const (
 	inHeader                 // in the opener, then in the first stack
 	inPointer                // at the instruction pointer, then in the stack after it
 	onlyPointer              // at the instruction pointer and nowhere else
+	inBare                   // in the stack right under the opener
 	inLock                   // where the lock in question was taken, then in the first stack
+	inBecame                 // where lockdep learned that interrupts take the lock
 	inStall                  // what the stalled CPU was asked to do
 	inHung                   // what the hung task waits in
 	inWarning                // at the instruction pointer of a warning, then in the stack

@@ -23,7 +23,7 @@ func sanitizerRules() []rule {
 		},
 		{
 			mark: "BUG: KMSAN: ", opener: re(`BUG: KMSAN: ([a-z-]+)`),
-			kind: KMSANUnknown, fault: FaultKMSAN, describe: kmsan, place: inStack,
+			kind: KMSANUnknown, fault: FaultKMSAN, describe: kmsan, place: inBare,
 			skip: []string{"_copy_to_", "copy_to_", "copy_from_", "usb_submit_urb", "usb_start_wait_urb", "usb_bulk_msg", "usb_interrupt_msg", "usb_control_msg", "^copy_page_to_iter", "^copyout", "^instrument_", "^iterate_and_advance"},
 		},
 		{

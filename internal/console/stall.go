@@ -14,11 +14,11 @@ var dispatchers = sync.OnceValue(func() []string {
 		// kernel threads, work items, timers, softirqs
 		[]string{"^process_one_work$", "^process_scheduled_works", "^worker_thread$", "^kthread$", "^smpboot_thread_fn", "^run_ksoftirqd", "^ret_from_", "^call_timer_fn", "^__run_timers", "^run_timer_softirq", "^__do_softirq", "^do_softirq", "^handle_softirqs", "^__netif_receive_skb", "^netif_receive_skb", "^cpu_startup_entry", "^start_secondary"},
 		// operations of files
-		[]string{"^vfs_read$", "^vfs_write$", "^vfs_iter_", "^do_iter_", "^call_read_iter", "^call_write_iter", "^new_sync_", "^vfs_ioctl", "^do_vfs_ioctl", "^blkdev_ioctl", "^blkdev_driver_ioctl", "^do_dentry_open", "^vfs_open", "^call_mmap", "^mmap_region", "^__mmap_region", "^do_mmap", "^__fput", "^____fput", "^task_work_run", "^exit_to_user", "^prepare_exit_to_usermode", "^__do_fault", "handle_mm_fault", "do_page_fault", "^page_fault$", "^exc_page_fault", "^do_user_addr_fault"},
+		[]string{"vfs_read$", "vfs_write$", "^vfs_iter_", "^do_iter_", "^call_read_iter", "^call_write_iter", "^new_sync_", "^vfs_ioctl", "^do_vfs_ioctl", "blkdev_ioctl", "^blkdev_driver_ioctl", "^do_dentry_open", "^vfs_open", "^call_mmap", "^mmap_region", "^__mmap_region", "^do_mmap", "^__fput", "^____fput", "^task_work_run", "^exit_to_user", "^prepare_exit_to_usermode"},
 		// operations of sockets
 		[]string{"^sock_sendmsg", "^__sock_sendmsg", "^sock_recvmsg", "^sock_release", "^__sock_release", "^__sys_setsockopt", "^do_sock_setsockopt", "^kernel_setsockopt", "^sock_common_setsockopt", "^__sys_listen", "^kernel_listen", "^sk_common_release", "^sock_mmap", "^__sys_accept", "^kernel_accept", "^sock_do_ioctl", "^sock_ioctl", "^compat_sock_ioctl", "^nfnetlink_rcv_msg", "sys_socketpair", "sys_connect", "SYSC_connect", "SyS_connect", "SYSC_ioctl", "SyS_ioctl", "sys_ioctl"},
-		// waiting for other CPUs is a stall of its own
-		nil,
+		// message handlers of subsystems
+		[]string{"^rtnetlink_rcv_msg", "^genl_rcv_msg", "^genl_family_rcv_msg", "^tasklet_action", "_compat_ioctl$"},
 	)
 })
 
@@ -27,28 +27,40 @@ func interrupt(name string) bool {
 	return matches(name, []string{"apic_timer_interrupt", "^timer_interrupt", "^el1_irq", "^el1h_64_irq", "^el1_interrupt", "^__irq_svc", "^gic_handle_irq", "^decrementer_common", "^handle_IRQ$"})
 }
 
-// stalled picks what the stalled CPU was asked to do.
+// faults are dispatchers too, but a fault in a system call is the call's.
+var faults = []string{"^__do_fault", "handle_mm_fault", "do_page_fault", "^page_fault$", "^exc_page_fault", "^do_user_addr_fault"}
+
+// stalled picks what the stalled CPU was asked to do: in the stack under the
+// timer interrupt that found the stall, or in the first that tells.
 func (r *report) stalled() Frame {
-	var all, after []Frame
-	for _, s := range r.stacks {
-		frames := s.merged()
-		for i, f := range frames {
-			if interrupt(f.Func) && after == nil && i+1 < len(frames) {
-				after = frames[i+1:]
+	for _, ask := range [][]string{dispatchers(), join(dispatchers(), faults)} {
+		var carried []Frame // instruction pointers printed before their stack
+		for _, s := range r.stacks {
+			frames := append(carried, s.merged()...)
+			carried = nil
+			if len(s.frames) == 0 {
+				carried = frames
+				continue
 			}
-		}
-		if after != nil {
-			if f, ok := r.asked(after); ok {
+			if r.watchdog(frames) {
+				continue
+			}
+			if f, ok := r.asked(interrupted(frames), ask); ok {
 				return f
 			}
-			after = nil
-		}
-		if len(all) == 0 && !r.watchdog(frames) {
-			all = frames
 		}
 	}
-	f, _ := r.asked(all)
-	return f
+	return Frame{}
+}
+
+// interrupted are the frames below the last timer interrupt in a row of them.
+func interrupted(frames []Frame) []Frame {
+	for i, f := range frames {
+		if interrupt(f.Func) && i+1 < len(frames) {
+			return frames[i+1:]
+		}
+	}
+	return frames
 }
 
 // watchdog says that a stack is not that of the stalled CPU: the grace-period
@@ -76,14 +88,14 @@ func (s *stack) merged() []Frame {
 	return append(frames, s.frames[next:]...)
 }
 
-// asked is the callee of the innermost dispatcher.
-func (r *report) asked(frames []Frame) (Frame, bool) {
+// asked is the callee of the innermost of the dispatchers.
+func (r *report) asked(frames []Frame, dispatchers []string) (Frame, bool) {
 	var previous Frame
 	for _, f := range frames {
 		switch {
 		case strings.HasPrefix(f.Func, "smp_call_function"):
 			return f, true // waits for other CPUs: a stall of its own
-		case previous.Func != "" && matches(f.Func, dispatchers()):
+		case previous.Func != "" && matches(f.Func, dispatchers):
 			return previous, true
 		case passive(f.Func), matches(f.Func, r.rule.skip), strings.Contains(f.Func, "rcu_") && previous.Func == "", interrupt(f.Func):
 		default:
@@ -94,7 +106,7 @@ func (r *report) asked(frames []Frame) (Frame, bool) {
 }
 
 // waiting are functions every sleeping task is in.
-var waiting = []string{"sched", "_lock", "_slowlock", "down", "completion", "kthread", "wait", "synchronize", "context_switch", "__switch_to", "cancel_delayed_work"}
+var waiting = []string{"sched", "_lock", "_slowlock", "down", "completion", "kthread", "wait", "synchronize", "context_switch", "__switch_to", "cancel_delayed_work", "rcu_barrier", "^do_read_cache_"}
 
 // buckets are waits whose victims are many and whose cause is one.
 var buckets = []string{"rtnl_lock", "synchronize_rcu", "synchronize_srcu", "synchronize_net", "synchronize_sched"}

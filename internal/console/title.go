@@ -66,7 +66,7 @@ func scrub(s string) string {
 	if len(s) > maxTitle {
 		s = strings.ToValidUTF8(s[:maxTitle], "")
 	}
-	return strings.TrimRight(s, " !.:")
+	return strings.TrimRight(s, " .:")
 }
 
 // text is the report, bounded.

@@ -13,7 +13,7 @@ func warningRules() []rule {
 		at(`mm/usercopy\.c`, `usercopy_warn`, "bad usercopy", FaultUsercopy, "usercopy", "__check"),
 		at(`kernel/locking/lockdep\.c`, `.*lock`, "locking bug", FaultLockdep, "lock_sock", "release_sock"),
 		at(`mm/vmalloc\.c`, `__vmalloc_node_range`, "zero-size vmalloc", FaultWarning, memory...),
-		at(`mm/[a-z_/]*\.c`, `(?:k.?malloc|__alloc_pages|__alloc_frozen_pages)`, "kmalloc bug", FaultWarning, memory...),
+		at(`mm/[a-z_/]*\.c`, `k.?malloc`, "kmalloc bug", FaultWarning, memory...),
 	}
 	rules[1].kind, rules[5].kind = Refcount, Lockdep
 	return append(rules,
@@ -44,7 +44,7 @@ const warned = `WARNING: (?:CPU: \d+ PID: \d+ at |at )?`
 // at is a WARN() in a file that checks what others hand to it.
 func at(file, function, what string, fault Fault, skip ...string) rule {
 	return rule{
-		mark: "WARNING: ", opener: re(warned + file + `:\d+ (?:at )?_*` + function),
+		mark: "WARNING: ", opener: re(warned + file + `:\d+ (?:(?:at )?_*` + function + `|at 0x)`),
 		kind: Warning, fault: fault, title: "WARNING: " + what + " in %F", place: inWarning, skip: skip,
 	}
 }
