@@ -91,14 +91,14 @@ func (p *port) write(b []byte) error {
 }
 
 // drain returns when the host has taken all that was sent. The device's queue
-// is first in, first out: a whole ring of blank lines behind the last record
-// has found room only when that record is gone from it. Without this, records
+// is first in, first out: a whole ring of padding behind the last record has
+// found room only when that record is gone from it. Without this, records
 // still queued at power-off are lost when the host reads slowly.
 func (p *port) drain() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for range ringSize {
-		if err := p.write([]byte("\n")); err != nil {
+		if err := p.write([]byte(`{"t":"` + wire.Pad + `"}` + "\n")); err != nil {
 			return err
 		}
 	}

@@ -144,11 +144,14 @@ func fork(t *wire.Test, files []int) (int, error) {
 	for i, fd := range files {
 		fds[i] = uintptr(fd)
 	}
-	pid, err := syscall.ForkExec(path, t.Argv, &syscall.ProcAttr{
-		Dir:   dir,
-		Env:   environment(t.Env),
-		Files: fds,
-		Sys:   &syscall.SysProcAttr{Setsid: true, Setctty: t.TTY != ""},
+	var pid int
+	unranked(func() {
+		pid, err = syscall.ForkExec(path, t.Argv, &syscall.ProcAttr{
+			Dir:   dir,
+			Env:   environment(t.Env),
+			Files: fds,
+			Sys:   &syscall.SysProcAttr{Setsid: true, Setctty: t.TTY != ""},
+		})
 	})
 	if err != nil {
 		return 0, fmt.Errorf("run %s in %s: %w", path, dir, err)

@@ -82,6 +82,7 @@ func prepare(plan *wire.Plan) []error {
 	}
 	// Otherwise marks in the kernel log are limited to ten in five seconds.
 	_ = os.WriteFile("/proc/sys/kernel/printk_devkmsg", []byte("on"), 0)
+	add(outrank())
 	add(setClock(plan.Clock))
 	if plan.Hostname != "" {
 		add(unix.Sethostname([]byte(plan.Hostname)))

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"runtime"
 	"slices"
 	"sync"
 
@@ -109,15 +108,9 @@ func (o *output) stream(p *port, t *wire.Test, k *kernelLog) <-chan struct{} {
 	return sent
 }
 
-// read copies a pipe into the queue. With a marker it does so on a thread
-// that the kernel prefers to the program's: the mark of a test is then in the
-// kernel log before the test executes its first line, which may be its last.
+// read copies a pipe into the queue; m may be nil.
 func read(from pipe, q *queue, m *marker) {
 	defer unix.Close(from.fd)
-	if m != nil {
-		runtime.LockOSThread() // never unlocked: the thread ends with its priority
-		_ = unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1}, 0)
-	}
 	buf := make([]byte, wire.MaxChunk)
 	for {
 		n, err := unix.Read(from.fd, buf)
