@@ -2,6 +2,7 @@ package fusesrv
 
 import (
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -76,10 +77,11 @@ func (w *worker) next() (request, error) {
 		switch err {
 		case nil:
 			q, ok := parseRequest(w.in[:n])
-			if ok {
-				w.srv.count.requests.Add(1)
-				return q, nil
+			if !ok {
+				return request{}, fmt.Errorf("message of %d bytes", n)
 			}
+			w.srv.count.requests.Add(1)
+			return q, nil
 		case unix.EINTR, unix.EAGAIN, unix.ENOENT: // ENOENT: it was aborted while being read
 		case unix.ENODEV, unix.ECONNABORTED:
 			return request{}, errEnded

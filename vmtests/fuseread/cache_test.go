@@ -36,6 +36,9 @@ func TestSecondReadAsksNothing(t *testing.T) {
 			t.Errorf("first read: the server delivered %d bytes in %d READs, want %d bytes",
 				before.ReadBytes, before.Reads, f.Size)
 		}
+		if before.Requests <= before.Reads {
+			t.Errorf("the server counts %d requests, %d of them READs: not all are counted", before.Requests, before.Reads)
+		}
 		guest.Same(t, f.Of, readAll(t, h, 5000), 0)
 		guest.Same(t, f.Of, mapFile(t, h, f.Size, unix.PROT_READ, unix.MAP_SHARED), 0)
 		if after := m.stats(); after != before {
