@@ -45,6 +45,10 @@ func (r *reader) collect(opener line, rule *rule, rest scanner) body {
 				break
 			}
 		}
+		if foreign(text) && (l.context == "" || l.context == "console") {
+			b.extra = true
+			break
+		}
 		shared = shared || strings.Contains(text, "Sending NMI from CPU") || strings.Contains(text, "(detected by ")
 		if end.before(text) {
 			break
@@ -59,6 +63,14 @@ func (r *reader) collect(opener line, rule *rule, rest scanner) body {
 
 func sameContext(opener, other string, shared bool) bool {
 	return opener == other || shared && other != "" && other[0] == 'C'
+}
+
+// foreign says that text starts a stack that is no complaint.
+func foreign(text string) bool {
+	return strings.Contains(text, "FAULT_INJECTION: forcing a failure") ||
+		strings.Contains(text, "FAULT_FLAG_ALLOW_RETRY missing") ||
+		strings.Contains(text, ": page allocation failure: ") ||
+		strings.Contains(text, "vmalloc: allocation failure")
 }
 
 // belongs says that a complaint inside a report is part of it: the panic that

@@ -25,7 +25,21 @@ func Find(log []byte) []Crash {
 		r.examine(split(r.scanner.n, raw))
 		r.remember(raw)
 	}
-	return r.found
+	return strong(r.found)
+}
+
+// strong leaves out what programs said when the kernel complained too.
+func strong(found []Crash) []Crash {
+	kept := found[:0]
+	for _, c := range found {
+		if c.Kind != Driver {
+			kept = append(kept, c)
+		}
+	}
+	if len(kept) == 0 {
+		return found
+	}
+	return kept
 }
 
 // recentLines is how many lines are kept to look back at.

@@ -13,7 +13,7 @@ const pc = `(?:\[?<?(?:0x)?[0-9a-f]{6,16}>?\]? ?)`
 const symbol = `([a-zA-Z_][a-zA-Z0-9_$]*)((?:\.[a-zA-Z0-9_.]+)?)\+(?:0x)?([0-9a-f]+)/(?:0x)?([0-9a-f]+)(?: \[([a-zA-Z0-9_]+)[^\]]*\])?`
 
 type patterns struct {
-	frame, arm, pointer, kernelIP, source *regexp.Regexp
+	frame, arm, pointer, kernelIP, source, place *regexp.Regexp
 }
 
 func newPatterns() *patterns {
@@ -22,10 +22,11 @@ func newPatterns() *patterns {
 		frame: regexp.MustCompile(`^[ \t]*(?:<[A-Z]+>[ \t]*)?(?:` + pc + `[ \t]*){0,2}[ \t]*(\? )?` + symbol + `(.*)$`),
 		// arm: "[<80101>] (f) from [<80102>] (g+0x1/0x2)", "f from g+0x1/0x2":
 		// g is taken, f was taken from the line before or is the pointer.
-		arm: regexp.MustCompile(`^.* from (?:` + pc + `\()?` + symbol),
+		arm: regexp.MustCompile(`^[ \t]*(?:` + pc + `\()?([a-zA-Z_][a-zA-Z0-9_]*)[^ ]*(?: \[[^\]]*\])?\)? from (?:` + pc + `\()?` + symbol),
 		// The instruction pointer of an exception in the kernel.
 		pointer:  regexp.MustCompile(`(?:\b[RE]?IP: |\bNIP:? |\bPC is at |\bpc : |\bepc : |--- interrupt: [0-9a-f]+ at |Krnl PSW .*\()(?:[0-9a-f]{4}:)?(?:` + pc + `[ \t]*){0,2}[ \t]*` + symbol),
 		kernelIP: regexp.MustCompile(`(?:\b[RE]?IP: |\bNIP:? |\bPC is at |\bpc : )(?:(?:0010|0060|[0-9a-f]{4}):)?(?:` + pc + `|0x[0-9a-f]+|\(null\)| )`),
+		place:    regexp.MustCompile(`[a-zA-Z0-9_-]+\.[chS]:[0-9]+`),
 		source:   regexp.MustCompile(`^ ([a-zA-Z0-9_./-]+\.[chS]:[0-9]+)`),
 	}
 }
@@ -37,7 +38,7 @@ func (p *patterns) parse(text string, n int) (f Frame, sure, ok bool) {
 	}
 	if strings.Contains(text, " from ") {
 		if m := p.arm.FindStringSubmatch(text); m != nil && strings.Contains(text, "+0x") {
-			return newFrame(m[1], m[3], m[4], m[5], n), true, true
+			return newFrame(m[2], m[4], m[5], m[6], n), true, true
 		}
 	}
 	if strings.Contains(text, "+0x") || strings.Contains(text, "/0x") {
@@ -50,6 +51,17 @@ func (p *patterns) parse(text string, n int) (f Frame, sure, ok bool) {
 		}
 	}
 	return f, false, false
+}
+
+// callee reads the function called in a line of arm's, "" in any other.
+func (p *patterns) callee(text string) string {
+	if !strings.Contains(text, " from ") {
+		return ""
+	}
+	if m := p.arm.FindStringSubmatch(text); m != nil {
+		return m[1]
+	}
+	return ""
 }
 
 // instruction reads the function of an instruction pointer in the kernel;

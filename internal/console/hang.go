@@ -94,6 +94,11 @@ func lastResort() []rule {
 			mark: "INFO: ", opener: re(`^(?:\[ )?INFO: ([^ ].*)`),
 			kind: Unknown, fault: FaultOther, title: "INFO: $1", proof: true,
 		},
+		{
+			// the fuzzer that drives the machine could not go on
+			mark: "SYZF", opener: re(`(SYZ(?:FAIL|FATAL): .*)`),
+			kind: Driver, fault: FaultOther, title: "$1", stackless: true,
+		},
 	}
 }
 

@@ -44,7 +44,8 @@ const (
 	AtomicSleep     Kind = "ATOMIC_SLEEP"
 	Hang            Kind = "HANG" // nothing moves: tasks, CPUs, RCU
 	Leak            Kind = "LEAK"
-	Fatal           Kind = "DoS" // the kernel stopped: an exception, a panic
+	Fatal           Kind = "DoS"         // the kernel stopped: an exception, a panic
+	Driver          Kind = "SYZ_FAILURE" // the program that drives the tests gave up
 	Unknown         Kind = "UNKNOWN"
 )
 

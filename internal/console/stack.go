@@ -1,8 +1,10 @@
 package console
 
-import (
-	"strings"
-)
+import "strings"
+
+// maxDepth bounds the frames of a stack that are looked at: what started an
+// endless recursion is at its far end.
+const maxDepth = 2048
 
 // A report is a complaint with its lines taken apart.
 type report struct {
@@ -57,7 +59,10 @@ func (r *report) take(s *stack, row row, opener bool) {
 	if !ok || opener || !sure && !strings.Contains(row.text, "<EOI>") {
 		return
 	}
-	if len(s.frames) < MaxFrames {
+	if called := r.patterns.callee(row.text); called != "" && len(s.frames) == 0 {
+		s.frames = append(s.frames, Frame{Func: called, Line: row.n})
+	}
+	if len(s.frames) < maxDepth {
 		s.frames = append(s.frames, f)
 	}
 }

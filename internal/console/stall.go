@@ -18,7 +18,7 @@ var dispatchers = sync.OnceValue(func() []string {
 		// operations of sockets
 		[]string{"^sock_sendmsg", "^__sock_sendmsg", "^sock_recvmsg", "^sock_release", "^__sock_release", "^__sys_setsockopt", "^do_sock_setsockopt", "^kernel_setsockopt", "^sock_common_setsockopt", "^__sys_listen", "^kernel_listen", "^sk_common_release", "^sock_mmap", "^__sys_accept", "^kernel_accept", "^sock_do_ioctl", "^sock_ioctl", "^compat_sock_ioctl", "^nfnetlink_rcv_msg", "sys_socketpair", "sys_connect", "SYSC_connect", "SyS_connect", "SYSC_ioctl", "SyS_ioctl", "sys_ioctl"},
 		// message handlers of subsystems
-		[]string{"^rtnetlink_rcv_msg", "^genl_rcv_msg", "^genl_family_rcv_msg", "^tasklet_action", "_compat_ioctl$"},
+		[]string{"^rtnetlink_rcv_msg", "^tasklet_action", "_compat_ioctl$"},
 	)
 })
 
@@ -53,10 +53,13 @@ func (r *report) stalled() Frame {
 	return Frame{}
 }
 
-// interrupted are the frames below the last timer interrupt in a row of them.
+// interrupted are the frames below the timer interrupt, where the stack
+// starts in what that interrupt called.
 func interrupted(frames []Frame) []Frame {
+	ticking := false
 	for i, f := range frames {
-		if interrupt(f.Func) && i+1 < len(frames) {
+		ticking = ticking || matches(f.Func, []string{"hrtimer_interrupt", "update_process_times", "^tick_", "rcu_dump_cpu_stacks", "rcu_sched_clock_irq", "rcu_check_callbacks", "cpu_stall", "preempt_schedule_irq"})
+		if ticking && interrupt(f.Func) && i+1 < len(frames) {
 			return frames[i+1:]
 		}
 	}

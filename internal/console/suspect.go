@@ -9,7 +9,7 @@ var suspects = sync.OnceValue(func() [][]byte {
 		"BUG", "WARNING: ", "INFO: ", "Unable to handle", "unable to handle", "general protection", "Kernel panic", "PANIC: ",
 		"Internal error: ", "Unhandled fault: ", "Alignment trap: ", " [#", "UBSAN: ", "suspected memory leak", "hard LOCKUP", "Hard LOCKUP",
 		"rcu_tasks", "unregister_netdevice: waiting", "usercopy: Kernel", "Busy inodes", "panicked at ", "Insufficient stack", "Linux version ",
-		"lock order detected", "Nested lock was not", "Oops",
+		"lock order detected", "Nested lock was not", "Oops", "SYZF",
 	}
 	all := make([][]byte, len(words))
 	for i, w := range words {

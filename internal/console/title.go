@@ -19,14 +19,36 @@ func (r *report) crash() Crash {
 		function = "corrupted"
 	}
 	named := strings.Contains(title, "%F")
+	if named && c.Guilty.Func == "" && r.bare() {
+		c.Kind, title = Warning, headline(r.body.rows[0].text)
+	}
 	c.Title = scrub(strings.ReplaceAll(title, "%F", function))
 	c.Frames = r.plain().frames
+	c.Frames = c.Frames[:min(len(c.Frames), MaxFrames):min(len(c.Frames), MaxFrames)]
 	c.Damage = r.damage(named && c.Guilty.Func == "")
 	c.Corrupted = c.Damage != ""
 	c.Text = r.text()
 	c.Fingerprint = fingerprint(c.Kind, c.Fault, c.Title, r.meaningful())
 	return c
 }
+
+// bare says that of lockdep's report nothing but the headline is left.
+func (r *report) bare() bool {
+	switch r.rule.fault {
+	case FaultDeadlock, FaultLockState, FaultRCUUsage:
+	default:
+		return false
+	}
+	for _, row := range r.body.rows[1:] {
+		if strings.Contains(row.text, " at: ") || r.patterns.place.MatchString(row.text) {
+			return false
+		}
+	}
+	return strings.Contains(r.body.rows[0].text, "WARNING: ")
+}
+
+// headline is the opener without the brackets old kernels print around it.
+func headline(text string) string { return strings.Trim(strings.TrimSpace(text), "[] ") }
 
 // simple takes the architecture out of a system call's name.
 func simple(name string) string {
