@@ -1,0 +1,152 @@
+package vm
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The test binary, started by a name that begins with one of these, is a QEMU
+// that plays the scene named behind it, or a runvm that boots such a QEMU.
+const (
+	qemuPrefix  = "qemu-"
+	runvmPrefix = "runvm-"
+)
+
+func TestMain(m *testing.M) {
+	name := filepath.Base(os.Args[0])
+	if scene, ok := strings.CutPrefix(name, qemuPrefix); ok {
+		play(scene)
+		return
+	}
+	if _, ok := strings.CutPrefix(name, runvmPrefix); ok {
+		bootAndWait(os.Args[1])
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// standIn returns a machine whose QEMU plays the scene.
+func standIn(t *testing.T, scene string) Machine {
+	t.Helper()
+	return Machine{QEMU: alias(t, qemuPrefix+scene), Kernel: os.DevNull, MemoryMiB: 256, CPUs: 1, Accel: Accel{Name: TCG}}
+}
+
+// alias returns a path of the test binary that ends in name.
+func alias(t *testing.T, name string) string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.Symlink(self, path); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// bootAndWait is a runvm whose guest never ends.
+func bootAndWait(qemu string) {
+	m := Machine{QEMU: qemu, Kernel: os.DevNull, MemoryMiB: 256, CPUs: 1, Accel: Accel{Name: TCG}}
+	_, err := Run(context.Background(), m, Options{Console: os.Stdout})
+	fmt.Println("over", err)
+}
+
+// A stage is the stand-in's side of the channels.
+type stage struct{ console, results, qmp *os.File }
+
+func (s stage) event(name, data string) {
+	fmt.Fprintf(s.qmp, `{"timestamp": {"seconds": 1, "microseconds": 2}, "event": %q, "data": %s}`+"\r\n", name, data)
+}
+
+func (s stage) shutdown(reason string) {
+	s.event("SHUTDOWN", fmt.Sprintf(`{"guest": true, "reason": %q}`, reason))
+}
+
+// play is QEMU: it greets, waits until it may start, and does as told.
+func play(scene string) {
+	if scene == "refuses" {
+		fmt.Fprintln(os.Stderr, "first complaint\nqemu: no such machine")
+		os.Exit(1)
+	}
+	s := stage{os.NewFile(3, "console"), os.NewFile(4, "results"), os.NewFile(5, "qmp")}
+	fmt.Fprintln(s.qmp, `{"QMP": {"version": {}, "capabilities": []}}`)
+	if _, err := io.ReadFull(s.qmp, make([]byte, len(hail))); err != nil {
+		os.Exit(2)
+	}
+	fmt.Fprintln(s.qmp, `{"return": {}}`)
+	scenes[scene](s)
+}
+
+var scenes = map[string]func(stage){
+	"power-off": func(s stage) {
+		fmt.Fprint(s.console, "Linux version 6.12\n")
+		fmt.Fprint(s.results, `{"t":"hello"}`+"\n"+`{"t":"out","text":"ok"}`+"\n"+`{"t":"done"}`+"\n")
+		s.shutdown("guest-shutdown")
+	},
+	"panic": func(s stage) {
+		s.event("GUEST_PANICKED", `{"action": "run"}`)
+		fmt.Fprint(s.console, "Kernel panic - not syncing\n")
+		s.shutdown("guest-reset")
+	},
+	"reset":   func(s stage) { s.shutdown("guest-reset") },
+	"lingers": func(s stage) { s.shutdown("guest-shutdown"); time.Sleep(time.Minute) },
+	"told":    func(s stage) { s.shutdown("host-signal") },
+	"crashes": func(stage) { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL); time.Sleep(time.Minute) },
+	"leaves":  func(stage) {},
+	"silent":  func(s stage) { fmt.Fprintln(s.console, os.Getpid()); time.Sleep(time.Minute) },
+	"chatters": func(s stage) {
+		for range 6000 {
+			fmt.Fprintln(s.console, "tick")
+			time.Sleep(10 * time.Millisecond)
+		}
+	},
+	"floods": func(s stage) {
+		fmt.Fprint(s.console, "first\n")
+		for range 1000 {
+			fmt.Fprint(s.console, strings.Repeat("x", 999), "\n")
+		}
+		fmt.Fprint(s.console, "last\n")
+		s.shutdown("guest-shutdown")
+	},
+	"spills": func(s stage) {
+		fmt.Fprintln(s.results, `{"t":"hello"}`)
+		for range 100 {
+			fmt.Fprintf(s.results, `{"t":"out","text":%q}`+"\n", strings.Repeat("x", 1000))
+		}
+		fmt.Fprint(s.results, `{"t":"done"}`+"\n"+`{"t":"ex`)
+		s.shutdown("guest-shutdown")
+	},
+	"babbles": func(s stage) {
+		_, _ = s.results.Write(make([]byte, 1<<20))
+		fmt.Fprint(s.results, "\nnot json\n[]\n{}\n"+`{"t":"done","new":1}`+"\n")
+		s.shutdown("guest-shutdown")
+	},
+	"garbles": func(s stage) { fmt.Fprintln(s.qmp, "QEMU 7.2 monitor"); time.Sleep(time.Minute) },
+	"says-no": func(s stage) {
+		fmt.Fprintln(s.qmp, `{"error": {"class": "GenericError", "desc": "Resetting the VM is required"}}`)
+		time.Sleep(time.Minute)
+	},
+}
+
+// goneWithin says whether process pid ends, a zombie counting as ended.
+func goneWithin(pid int, d time.Duration) bool {
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			return true
+		}
+		_, state, _ := strings.Cut(string(stat), ") ")
+		if strings.HasPrefix(state, "Z") {
+			return true
+		}
+	}
+	return false
+}
