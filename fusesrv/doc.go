@@ -3,11 +3,19 @@
 // A read path is one way to bring the bytes of a file into the reader's page
 // cache. Each is one file of this package and one row here:
 //
-//	path   how a READ is answered   copies in the server   page afterwards belongs to   calls per READ*   kernel   privilege
-//	copy   pread, writev            file to memory,        the reader's cache only      2                 any      none
-//	                                memory to page cache
+//	path         how a READ is answered        copied by the CPU              page afterwards belongs to        calls  kernel, privilege
+//	copy         pread, writev                 twice: to the server's memory  the reader's cache; the file's    2      any
+//	                                           and to the reader's page       cache keeps its own
+//	splice       write, splice, splice         once: from the file's page to  as above                          3      2.6.35
+//	             (header, file, pipe)          the reader's
+//	splice-move  the same, SPLICE_F_MOVE       not, if the kernel can take    the reader's cache; it is gone    3      2.6.35
+//	                                           the page; else once            from the file's if it was moved
 //
-//	* without the read(2) that fetched the request from the device
+// Calls are system calls per READ, without the read(2) that fetched the
+// request from the device; splice and splice-move need 3 more for a READ that
+// the file answers with fewer bytes. No path needs a privilege of its own,
+// but pipes for READs above 512 KiB exceed what an unprivileged user may
+// have by default.
 //
 // Everything but READ and INTERRUPT is answered by go-fuse's ProtocolServer.
 // The device descriptor is opened, mounted and cloned here, one clone a

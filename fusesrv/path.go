@@ -32,6 +32,8 @@ type answerer interface {
 func Paths() []Path {
 	return []Path{
 		copyPath(),
+		splicePath(),
+		spliceMovePath(),
 	}
 }
 

@@ -13,6 +13,9 @@ type Stats struct {
 	ReadBytes uint64 `json:"read_bytes"`
 	// Copied is how many of those bytes went through the server's memory.
 	Copied uint64 `json:"copied"`
+	// Spliced is how many of those bytes went through pipes by reference;
+	// whether the kernel then copied or moved them, it does not say.
+	Spliced uint64 `json:"spliced"`
 	// Failed is the number of READs answered with an error number.
 	Failed uint64 `json:"failed"`
 	// Refused is the number of replies that the kernel did not take, though
@@ -22,7 +25,7 @@ type Stats struct {
 
 // counters is Stats while the workers run.
 type counters struct {
-	requests, reads, readBytes, copied, failed, refused atomic.Uint64
+	requests, reads, readBytes, copied, spliced, failed, refused atomic.Uint64
 }
 
 // Stats returns the counters as they are now. A READ is counted before its
@@ -34,6 +37,7 @@ func (s *Server) Stats() Stats {
 		Reads:     c.reads.Load(),
 		ReadBytes: c.readBytes.Load(),
 		Copied:    c.copied.Load(),
+		Spliced:   c.spliced.Load(),
 		Failed:    c.failed.Load(),
 		Refused:   c.refused.Load(),
 	}

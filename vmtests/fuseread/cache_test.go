@@ -21,7 +21,7 @@ func pages(size int64) int {
 
 func TestSecondReadAsksNothing(t *testing.T) {
 	eachTree(t, func(t *testing.T, c config) {
-		f := makeFile("f", 10, mib+1)
+		f := makeFile("f", 10, 500<<10+1)
 		m := start(t, c, f)
 		h := m.open(f.Name)
 		if n := guest.ResidentPages(t, h); n != 0 {
@@ -50,7 +50,7 @@ func TestSecondReadAsksNothing(t *testing.T) {
 func TestCachestatCountsWhatWasRead(t *testing.T) {
 	eachTree(t, func(t *testing.T, c config) {
 		guest.Since(t, guest.Release{Major: 6, Minor: 5}, "cachestat(2)")
-		f := makeFile("f", 11, mib+1)
+		f := makeFile("f", 11, 300<<10+1)
 		m := start(t, c, f)
 		h := m.open(f.Name)
 		for _, want := range []uint64{0, uint64(pages(f.Size))} {
@@ -72,7 +72,7 @@ func TestCachestatCountsWhatWasRead(t *testing.T) {
 func TestOpenDropsTheCacheUnlessKept(t *testing.T) {
 	eachTree(t, func(t *testing.T, c config) {
 		for _, c.KeepCache = range []bool{false, true} {
-			f := makeFile("f", 12, mib)
+			f := makeFile("f", 12, 300<<10)
 			m := start(t, c, f)
 			h := m.open(f.Name)
 			guest.Same(t, f.Of, readAll(t, h, mib), 0)
@@ -97,7 +97,7 @@ func TestDroppedCachesAreReadAgain(t *testing.T) {
 		"fadvise":     func(t *testing.T, h *os.File) { guest.Evict(t, h) },
 	}
 	eachTree(t, func(t *testing.T, c config) {
-		f := makeFile("f", 13, mib)
+		f := makeFile("f", 13, 300<<10)
 		m := start(t, c, f)
 		h := m.open(f.Name)
 		for name, drop := range drop {
@@ -117,7 +117,7 @@ func TestDroppedCachesAreReadAgain(t *testing.T) {
 
 func TestOnlyMissingPagesAreReadAgain(t *testing.T) {
 	eachTree(t, func(t *testing.T, c config) {
-		f := makeFile("f", 14, mib)
+		f := makeFile("f", 14, 500<<10)
 		m := start(t, c, f)
 		h := m.open(f.Name)
 		guest.Same(t, f.Of, readAll(t, h, mib), 0)
@@ -167,7 +167,7 @@ func TestDirectReadsLeaveNoPages(t *testing.T) {
 func TestChangedFileIsReadAgain(t *testing.T) {
 	eachPath(t, func(t *testing.T, c config) {
 		c.Valid, c.KeepCache = 0, true // ask for the times at each read
-		old, changed := makeFile("f", 16, mib), makeFile("f", 17, mib)
+		old, changed := makeFile("f", 16, 300<<10), makeFile("f", 17, 300<<10)
 		m := start(t, c, old)
 		h := m.open(old.Name)
 		guest.Same(t, old.Of, readAll(t, h, mib), 0)

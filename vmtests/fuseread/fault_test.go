@@ -96,7 +96,7 @@ func TestReadWaitsForASlowServer(t *testing.T) {
 func TestHeldReadDoesNotHoldUpOthers(t *testing.T) {
 	eachTree(t, func(t *testing.T, c config) {
 		c.Workers = 2
-		slow, cached := makeFile("slow", 31, int64(guest.PageSize())), makeFile("cached", 32, mib)
+		slow, cached := makeFile("slow", 31, int64(guest.PageSize())), makeFile("cached", 32, 100<<10)
 		m := start(t, c, slow, cached)
 		hs, hc := m.open(slow.Name), m.open(cached.Name)
 		guest.Same(t, cached.Of, readAll(t, hc, mib), 0)

@@ -181,6 +181,10 @@ func (m *mount) checkPath(s fusesrv.Stats) {
 		if s.Copied != s.ReadBytes {
 			m.t.Errorf("path copy copied %d of %d bytes", s.Copied, s.ReadBytes)
 		}
+	case "splice", "splice-move":
+		if s.Spliced != s.ReadBytes || s.Copied != 0 {
+			m.t.Errorf("path %s spliced %d and copied %d of %d bytes", m.path, s.Spliced, s.Copied, s.ReadBytes)
+		}
 	default:
 		m.t.Errorf("path %s: no proof of it is known", m.path)
 	}

@@ -49,20 +49,20 @@ func TestSequentialReadsAreExact(t *testing.T) {
 
 func TestRandomReadsAreExact(t *testing.T) {
 	eachTree(t, func(t *testing.T, c config) {
-		f := makeFile("f", 1, 3*mib+77)
+		f := makeFile("f", 1, mib+77)
 		m := start(t, c, f)
 		h := m.open(f.Name)
 		number := uint64(time.Now().UnixNano())
 		t.Logf("seed %d", number)
 		rnd := rand.New(rand.NewPCG(number, 0))
-		for i := range 200 {
+		for i := range 100 {
 			off := rnd.Int64N(f.Size)
 			size := 1 + rnd.Int64N(min(f.Size-off, 300<<10))
 			if i%4 != 0 {
 				size = min(size, 10000)
 			}
 			guest.Same(t, f.Of, readAt(t, h, off, int(size)), off)
-			if i%50 == 49 {
+			if i%25 == 24 {
 				guest.Evict(t, h)
 			}
 		}
@@ -86,7 +86,7 @@ func TestMappedReadsAreExact(t *testing.T) {
 	eachTree(t, func(t *testing.T, c config) {
 		for name, order := range orders {
 			t.Run(name, func(t *testing.T) {
-				f := makeFile("f", 2, mib+5)
+				f := makeFile("f", 2, 300<<10+5)
 				m := start(t, c, f)
 				mem := mapFile(t, m.open(f.Name), f.Size, unix.PROT_READ, unix.MAP_SHARED)
 				page := guest.PageSize()
@@ -121,8 +121,8 @@ func TestConcurrentReadsAreExact(t *testing.T) {
 	const readers = 6
 	eachTree(t, func(t *testing.T, c config) {
 		c.Workers = 3
-		c.MaxRead = 64 << 10
-		f := makeFile("f", 4, 2*mib)
+		c.MaxRead = 32 << 10
+		f := makeFile("f", 4, 300<<10)
 		m := start(t, c, f)
 		var all sync.WaitGroup
 		for i := range readers {
@@ -143,7 +143,7 @@ func TestConcurrentReadsAreExact(t *testing.T) {
 
 func TestWrittenBytesAreReadBack(t *testing.T) {
 	eachPath(t, func(t *testing.T, c config) {
-		old, changed := makeFile("f", 5, mib), makeFile("f", 6, mib)
+		old, changed := makeFile("f", 5, 500<<10), makeFile("f", 6, 500<<10)
 		m := start(t, c, old)
 		h := m.openFlags(old.Name, os.O_RDWR)
 		guest.Same(t, old.Of, readAll(t, h, mib), 0)
