@@ -53,8 +53,21 @@ func machine(t *testing.T, mode string) Machine {
 	if err != nil {
 		t.Fatal(err)
 	}
+	text := archive(t, cpio.Directory("dev", 0o755), cpio.CharDev("dev/console", 0o600, 5, 1), cpio.StaticFile("init", string(init), 0o755))
+	initrd := filepath.Join(t.TempDir(), "guest.cpio")
+	if err := os.WriteFile(initrd, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return Machine{
+		Kernel: *kernelFlag, Initrd: []string{initrd}, Append: []string{"mode=" + mode},
+		MemoryMiB: 256, CPUs: 1, Accel: Accel{Name: TCG},
+	}
+}
+
+// archive returns a cpio of records.
+func archive(t *testing.T, records ...cpio.Record) []byte {
+	t.Helper()
 	var buf bytes.Buffer
-	records := []cpio.Record{cpio.Directory("dev", 0o755), cpio.CharDev("dev/console", 0o600, 5, 1), cpio.StaticFile("init", string(init), 0o755)}
 	w := cpio.Newc.Writer(&buf)
 	if err := cpio.WriteRecordsAndDirs(w, records); err != nil {
 		t.Fatal(err)
@@ -62,14 +75,7 @@ func machine(t *testing.T, mode string) Machine {
 	if err := cpio.WriteTrailer(w); err != nil {
 		t.Fatal(err)
 	}
-	initrd := filepath.Join(t.TempDir(), "guest.cpio")
-	if err := os.WriteFile(initrd, buf.Bytes(), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return Machine{
-		Kernel: *kernelFlag, Initrd: []string{initrd}, Append: []string{"mode=" + mode},
-		MemoryMiB: 256, CPUs: 1, Accel: Accel{Name: TCG},
-	}
+	return buf.Bytes()
 }
 
 // A recording is a finished run with what it said.

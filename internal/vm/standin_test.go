@@ -129,7 +129,10 @@ var scenes = map[string]func(stage){
 		fmt.Fprint(s.results, "\nnot json\n[]\n{}\n"+`{"t":"done","new":1}`+"\n")
 		s.shutdown("guest-shutdown")
 	},
-	"garbles": func(s stage) { fmt.Fprintln(s.qmp, "QEMU 7.2 monitor"); time.Sleep(time.Minute) },
+	"begins":    func(s stage) { fmt.Fprint(s.console, "<"); time.Sleep(time.Minute) },
+	"gives-up":  func(s stage) { fmt.Fprint(s.console, "<"); s.shutdown("guest-reset") },
+	"completes": func(s stage) { fmt.Fprint(s.console, "<>"); s.shutdown("guest-reset") },
+	"garbles":   func(s stage) { fmt.Fprintln(s.qmp, "QEMU 7.2 monitor"); time.Sleep(time.Minute) },
 	"says-no": func(s stage) {
 		fmt.Fprintln(s.qmp, `{"error": {"class": "GenericError", "desc": "Resetting the VM is required"}}`)
 		time.Sleep(time.Minute)
