@@ -60,7 +60,6 @@ func (t *text) program(p *verdict.Program) {
 	if name == "" {
 		name = p.ID
 	}
-	name = strings.TrimPrefix(name, "./")
 	head := fmt.Sprintf("%s  %s  %s  ", t.badge(p.Verdict), clean(name), t.kernel())
 	if p.Verdict == verdict.Pass {
 		t.line("%s%s in %s", head, counts(p), seconds(p.Elapsed))
@@ -160,7 +159,7 @@ func telling(tests []verdict.Test) []verdict.Test {
 	var reached, never []verdict.Test
 	for _, test := range tests {
 		switch {
-		case !bad(test), explained[test.Name] && test.Verdict != verdict.Crash:
+		case !bad(test), explained[test.Name]:
 		case test.Reached:
 			reached = append(reached, test)
 		default:

@@ -100,7 +100,11 @@ func (j *judge) complain(c Complaint) {
 func (p *Program) crash(c Complaint) {
 	p.worsen(Crash, join(c.Test, c.Title))
 	for i := range p.Tests {
-		if t := &p.Tests[i]; t.Name == c.Test && rank(t.Verdict) < rank(Crash) {
+		t := &p.Tests[i]
+		if t.Name != c.Test && !strings.HasPrefix(c.Test, t.Name+"/") {
+			continue
+		}
+		if rank(t.Verdict) < rank(Crash) {
 			t.Verdict, t.Reason, t.Reached = Crash, c.Title, true
 		}
 	}

@@ -66,7 +66,7 @@ func verdictOf(action string) Verdict {
 func (t *tally) outcome(name string) *outcome {
 	o := t.byName[name]
 	if o == nil && len(t.order) < maxTests {
-		o = &outcome{Test: Test{Name: name}, tail: sh.Tail{Max: MaxOutput}}
+		o = &outcome{Test: Test{Name: name, Verdict: Pass}, tail: sh.Tail{Max: MaxOutput}}
 		t.byName[name] = o
 		t.order = append(t.order, o)
 	}
@@ -78,11 +78,7 @@ func (o *outcome) end(v Verdict, elapsed time.Duration) {
 	o.open = false
 	o.Runs++
 	o.Elapsed += elapsed
-	if o.Runs == 1 {
-		o.Verdict = v
-	} else {
-		o.Verdict = Worse(o.Verdict, v)
-	}
+	o.Verdict = Worse(o.Verdict, v)
 }
 
 // closeBenchmarks ends the benchmarks that are over because the test called
@@ -123,12 +119,15 @@ func (t *tally) results(plan Planned, ended, ok bool) []Test {
 func (o *outcome) missing(want int) {
 	switch {
 	case !o.Reached:
-		o.Verdict, o.Reason = Incomplete, "not reached"
+		o.Reason = "not reached"
 	case o.open:
-		o.Verdict, o.Reason = Worse(o.Verdict, Incomplete), "started and never ended"
+		o.Reason = "started and never ended"
 	case o.Runs < want:
-		o.Verdict, o.Reason = Worse(o.Verdict, Incomplete), plural(o.Runs, "result")+" of "+plural(want, "run")
+		o.Reason = plural(o.Runs, "result") + " of " + plural(want, "run")
+	default:
+		return
 	}
+	o.Verdict = Worse(o.Verdict, Incomplete)
 }
 
 // judged is the test as it goes into the report.
