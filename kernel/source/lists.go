@@ -24,12 +24,14 @@ var otherSuites = [...]string{"bookworm", "trixie-backports", "sid"}
 const archiveKeyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 // privateConf sets up lists beside the system's: %[1]s is their folder. Every
-// check of signatures is on, whatever the system says.
+// check of signatures is on, and no hook of the system's runs.
 const privateConf = `Dir::State "%[1]s/state";
 Dir::State::lists "%[1]s/lists";
 Dir::State::status "/dev/null";
 Dir::State::extended_states "/dev/null";
 Dir::Cache "%[1]s/cache";
+Dir::Cache::pkgcache "pkgcache.bin";
+Dir::Cache::srcpkgcache "srcpkgcache.bin";
 Dir::Etc::sourcelist "%[1]s/debian.sources";
 Dir::Etc::sourceparts "/dev/null";
 Dir::Etc::preferences "/dev/null";
@@ -40,8 +42,9 @@ Acquire::AllowWeakRepositories "false";
 Acquire::AllowDowngradeToInsecureRepositories "false";
 APT::Get::AllowUnauthenticated "false";
 APT::Sandbox::User "root";
-APT::Update::Post-Invoke "";
-APT::Update::Post-Invoke-Success "";
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
 `
 
 // lists returns the modification times of what the answers of the system's
