@@ -21,12 +21,16 @@ import (
 //go:embed commands/module.txt commands/sums.txt commands/list.txt
 var commandFiles embed.FS
 
+// shellTag chooses the shell's plain line editor: the other one redraws the
+// whole line in colour for every key, over a slow terminal.
+const shellTag = "goshliner"
+
 // busybox is where the one binary lies that is all commands.
 const busybox = "/bbin/bb"
 
 // commands returns the part with u-root's commands.
 func (b *Builder) commands(ctx context.Context) (string, error) {
-	module := make(map[string][]byte)
+	module := map[string][]byte{"tags": []byte(shellTag)}
 	for name, text := range map[string]string{"go.mod": "module.txt", "go.sum": "sums.txt", "list": "list.txt"} {
 		data, err := commandFiles.ReadFile("commands/" + text)
 		if err != nil {
@@ -62,7 +66,7 @@ func (b *Builder) buildCommands(ctx context.Context, dir string, names []string)
 	for i, name := range names {
 		paths[i] = "github.com/u-root/u-root/cmds/core/" + name
 	}
-	env := golang.Default(golang.DisableCGO(), golang.WithGOOS("linux"), golang.WithWorkingDir(dir))
+	env := golang.Default(golang.DisableCGO(), golang.WithGOOS("linux"), golang.WithWorkingDir(dir), golang.WithBuildTag(shellTag))
 	generated := filepath.Join(dir, "generated")
 	err := bb.BuildBusybox(ulog.Null, &bb.Opts{
 		Env:          env,
@@ -76,7 +80,7 @@ func (b *Builder) buildCommands(ctx context.Context, dir string, names []string)
 	}
 	binary := filepath.Join(dir, "bb")
 	build := b.Sh.Command(ctx, filepath.Join(generated, "src/bb.u-root.com/bb"),
-		"go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, ".")
+		"go", "build", "-trimpath", "-tags", shellTag, "-ldflags", "-s -w", "-o", binary, ".")
 	return binary, build.With("CGO_ENABLED=0", "GOOS=linux", "GOFLAGS=", "GO111MODULE=off", "GOPATH="+generated).Run()
 }
 

@@ -277,7 +277,7 @@ func TestGuestTimeout(t *testing.T) {
 	g := boot(t, Spec{
 		Files: []File{{Path: "/marks", Source: binary, Mode: 0o755}},
 		Plan: wire.Plan{Tests: []wire.Test{{
-			ID: "marks", Argv: []string{"/marks", "-test.v=test2json", "-test.run=TestSleep"}, Marks: true, Timeout: 2 * time.Second,
+			ID: "marks", Argv: []string{"/marks", "-test.v=test2json", "-test.run=TestSleep"}, Marks: true, Timeout: 10 * time.Second,
 		}}},
 	})
 	if exit := g.exit(t, "marks"); !exit.TimedOut || exit.Code != 2 {
