@@ -66,7 +66,7 @@ func TestReadWaitsForASlowServer(t *testing.T) {
 		f := makeFile("f", 30, int64(guest.PageSize()))
 		m := start(t, onePage(c), f)
 		h := m.open(f.Name)
-		m.order(order{Hold: true})
+		m.hold()
 		first := beginRead(h, 0)
 		m.awaitHeld(1)
 		second := beginRead(h, 0)
@@ -79,7 +79,7 @@ func TestReadWaitsForASlowServer(t *testing.T) {
 		if n := m.stats().Reads; n != 1 {
 			t.Errorf("two readers of one page made %d READs, want 1", n)
 		}
-		m.order(order{Release: true})
+		m.release()
 		for _, r := range []*reading{first, second} {
 			await(t, "read", r.done)
 			if r.err != nil {
@@ -100,7 +100,7 @@ func TestHeldReadDoesNotHoldUpOthers(t *testing.T) {
 		m := start(t, c, slow, cached)
 		hs, hc := m.open(slow.Name), m.open(cached.Name)
 		guest.Same(t, cached.Of, readAll(t, hc, mib), 0)
-		m.order(order{Hold: true})
+		m.hold()
 		held := beginRead(hs, 0)
 		m.awaitHeld(1)
 		within(t, "read of a cached file", func() { guest.Same(t, cached.Of, readAll(t, hc, mib), 0) })
@@ -113,7 +113,7 @@ func TestHeldReadDoesNotHoldUpOthers(t *testing.T) {
 			}
 		})
 		held.running(t)
-		m.order(order{Release: true})
+		m.release()
 		await(t, "held read", held.done)
 		guest.Same(t, slow.Of, held.got, 0)
 	})
@@ -123,7 +123,7 @@ func TestKilledReaderLeavesTheFileReadable(t *testing.T) {
 	eachTree(t, func(t *testing.T, c config) {
 		f := makeFile("f", 33, 3*int64(guest.PageSize()))
 		m := start(t, onePage(c), f)
-		m.order(order{Hold: true})
+		m.hold()
 		reader := exec.Command("/proc/self/exe")
 		reader.Env = append(os.Environ(), envRead+"="+filepath.Join(m.dir, f.Name))
 		if err := reader.Start(); err != nil {
@@ -134,7 +134,7 @@ func TestKilledReaderLeavesTheFileReadable(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(50 * time.Millisecond)
-		m.order(order{Release: true})
+		m.release()
 		within(t, "end of the killed reader", func() {
 			var exit *exec.ExitError
 			if err := reader.Wait(); !errors.As(err, &exit) || exit.Exited() {
@@ -176,7 +176,7 @@ func TestServerDeathEndsItsReaders(t *testing.T) {
 		}
 		guest.Same(t, f.Of, readAt(t, h, 0, int(page)), 0)
 		mem := mapFile(t, h, f.Size, unix.PROT_READ, unix.MAP_SHARED)
-		m.order(order{Hold: true})
+		m.hold()
 		held := beginRead(h, 8*page)
 		m.awaitHeld(1)
 		held.running(t)
@@ -209,7 +209,7 @@ func TestForcedUnmountEndsItsReaders(t *testing.T) {
 		f := makeFile("f", 36, int64(guest.PageSize()))
 		m := start(t, onePage(c), f)
 		h := m.open(f.Name)
-		m.order(order{Hold: true})
+		m.hold()
 		held := beginRead(h, 0)
 		m.awaitHeld(1)
 		within(t, "umount -f", func() {

@@ -134,6 +134,24 @@ func (m *mount) order(o order) status {
 	return s
 }
 
+// hold makes READs wait until the test releases them, or ends: else closing
+// its files could wait for a server that waits for the test.
+func (m *mount) hold() {
+	m.t.Helper()
+	m.order(order{Hold: true})
+	m.t.Cleanup(func() {
+		if !m.killed {
+			m.release()
+		}
+	})
+}
+
+// release lets READs go on.
+func (m *mount) release() {
+	m.t.Helper()
+	m.order(order{Release: true})
+}
+
 // stats returns the server's counters.
 func (m *mount) stats() fusesrv.Stats {
 	m.t.Helper()
@@ -158,7 +176,7 @@ func (m *mount) end() {
 		}
 		return
 	}
-	s := m.order(order{Release: true, Close: !m.gone})
+	s := m.order(order{Close: !m.gone})
 	if s.Err != "" {
 		m.t.Error(s.Err)
 	}
