@@ -25,8 +25,12 @@ func (s *Store) importXZ(ctx context.Context, tree *Tree, name string, r io.Read
 	}
 	if id == "" {
 		step := s.sink().Start("unpack "+name, size, progress.Bytes)
-		id, err = s.unpack(ctx, tree.GitDir, ref, progress.Reader(r, step, size))
+		id, err = s.unpack(ctx, tree.GitDir, progress.Reader(r, step, size))
 		step.Done("")
+		if err == nil {
+			// Only now that the archive is known to have been whole.
+			err = GitError(git(ctx, s.Sh, tree.GitDir, "update-ref", ref, id).Run())
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("unpack %s: %w", name, err)
@@ -37,12 +41,12 @@ func (s *Store) importXZ(ctx context.Context, tree *Tree, name string, r io.Read
 }
 
 // unpack imports the .tar.xz archive that r is.
-func (s *Store) unpack(ctx context.Context, gitDir, ref string, r io.Reader) (string, error) {
+func (s *Store) unpack(ctx context.Context, gitDir string, r io.Reader) (string, error) {
 	xz := s.Sh.Command(ctx, "", "xz", "-T0", "-dc")
 	xz.Stdin = r
 	var id string
 	err := filter(xz, func(plain io.Reader) (err error) {
-		id, err = importTar(ctx, s.Sh, gitDir, ref, plain)
+		id, err = importTar(ctx, s.Sh, gitDir, plain)
 		return err
 	})
 	return id, toolError(err, "xz", "unpacking kernel sources")

@@ -22,19 +22,23 @@ const (
 	maxTreeSize = 16 << 30
 )
 
-// importTar writes the tar archive r as a commit called ref into the
-// repository gitDir and returns its tree's id. The names in the archive are
-// never names on this machine's disk. ref appears only when the archive was
-// whole.
-func importTar(ctx context.Context, run sh.Runner, gitDir, ref string, r io.Reader) (string, error) {
+// tornRef holds an import under way. No import is ever looked for there.
+const tornRef = "refs/torn/import"
+
+// importTar writes the tar archive r into the repository gitDir and returns
+// its tree's id. The names in the archive are never names on this machine's
+// disk. The caller holds the repository's lock.
+func importTar(ctx context.Context, run sh.Runner, gitDir string, r io.Reader) (string, error) {
 	sweep(gitDir)
 	defer sweep(gitDir)
-	cmd := git(ctx, run, gitDir, "fast-import", "--quiet", "--done", "--depth=0", "--date-format=raw")
-	im := &importer{}
-	if err := feed(cmd, func(w io.Writer) error { return im.run(w, ref, r) }); err != nil {
+	if err := git(ctx, run, gitDir, "update-ref", "-d", tornRef).Run(); err != nil {
 		return "", GitError(err)
 	}
-	return treeOf(ctx, run, gitDir, ref)
+	cmd := git(ctx, run, gitDir, "fast-import", "--quiet", "--done", "--depth=0", "--date-format=raw")
+	if err := feed(cmd, func(w io.Writer) error { return new(importer).run(w, r) }); err != nil {
+		return "", GitError(err)
+	}
+	return treeOf(ctx, run, gitDir, tornRef)
 }
 
 // sweep removes what a fast-import that was killed leaves behind. The caller
@@ -67,9 +71,9 @@ type importer struct {
 	version string
 }
 
-func (im *importer) run(w io.Writer, ref string, r io.Reader) error {
+func (im *importer) run(w io.Writer, r io.Reader) error {
 	im.out = bufio.NewWriterSize(w, 1<<20)
-	fmt.Fprintf(im.out, "commit %s\ncommitter runvm <runvm> 0 +0000\ndata 0\n", ref)
+	fmt.Fprintf(im.out, "commit %s\ncommitter runvm <runvm> 0 +0000\ndata 0\n", tornRef)
 	archive := tar.NewReader(r)
 	for {
 		h, err := archive.Next()

@@ -148,7 +148,7 @@ func addTree(t testing.TB, tree *Tree, files map[string]string) {
 		t.Fatal(err)
 	}
 	archive := tarball(t, "linux", files)
-	id, err := importTar(t.Context(), sh.Runner{}, tree.GitDir, "refs/runvm/"+digest(archive), bytes.NewReader(archive))
+	id, err := importTar(t.Context(), sh.Runner{}, tree.GitDir, bytes.NewReader(archive))
 	if err != nil {
 		t.Fatal(err)
 	}
