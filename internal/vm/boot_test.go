@@ -222,7 +222,9 @@ func TestBoots(t *testing.T) {
 					t.Errorf("boot: %v, %+v", err, res)
 					continue
 				}
-				good.Add(1)
+				if n := good.Add(1); n%10 == 0 {
+					t.Logf("%d boots, the last with hello after %v", n, res.Times.Hello)
+				}
 				mu.Lock()
 				hello = append(hello, res.Times.Hello)
 				mu.Unlock()

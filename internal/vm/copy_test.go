@@ -79,7 +79,7 @@ func FuzzRecorder(f *testing.F) {
 		}
 		stream = append(bytes.Repeat([]byte("p"), pad), stream...)
 		text, want, r := recordAll(t, stream, size, limit)
-		if int64(len(text)) > limit+controlRoom+wire.MaxLine {
+		if int64(len(text)) > max(limit, closingRoom) {
 			t.Errorf("%d bytes for a bound of %d", len(text), limit)
 		}
 		var got []wire.Record

@@ -17,9 +17,9 @@ type Options struct {
 	MaxConsole int64
 	// Results receives the result stream as it comes; nil discards it.
 	Results io.Writer
-	// MaxResults bounds Results in bytes; 0 is DefaultMaxResults. Beyond it
-	// output records are dropped, both here and for OnRecord, and an error
-	// record at the end says so.
+	// MaxResults bounds Results in bytes; 0 is DefaultMaxResults. What output
+	// does not fit is dropped, both here and for OnRecord, and an error record
+	// at the end says so; other records have a part of the bound to themselves.
 	MaxResults int64
 	// OnRecord, when set, is called with every record, in order, by one
 	// goroutine. It must be quick: the guest waits for it.

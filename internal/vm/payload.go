@@ -7,7 +7,7 @@ import (
 )
 
 // What payload writes to the console around its work, and how long that may
-// take: KVM needs some 20 ms, TCG 0.1 s.
+// take: 20 ms are to be expected.
 const (
 	markBegin = '<'
 	markEnd   = '>'

@@ -76,8 +76,14 @@ func (p *process) live(started chan<- error) {
 	close(p.exited)
 }
 
-// kill ends the process and its group and waits until they are gone.
+// kill ends the process and its group and waits until they are gone. One that
+// is gone already is left alone: its number may be another's by now.
 func (p *process) kill() error {
+	select {
+	case <-p.exited:
+		return nil
+	default:
+	}
 	_ = unix.Kill(-p.cmd.Process.Pid, unix.SIGKILL)
 	select {
 	case <-p.exited:

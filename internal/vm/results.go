@@ -10,8 +10,12 @@ import (
 	"github.com/runvm/runvm/internal/wire"
 )
 
-// controlRoom is what records that are no output may use beyond the bound.
-const controlRoom = 1 << 20
+// What output must leave of the bound, in bytes: a part for the records that
+// are none, and the place of the one that says what was dropped.
+const (
+	controlRoom = 1 << 20
+	closingRoom = 256
+)
 
 // ReadRecords calls record for every record of the stream r, in order, and
 // returns the number of lines that are none: not JSON, without a type, longer
@@ -129,9 +133,9 @@ func (r *recorder) take(line []byte) error {
 	if !ok {
 		r.bad++
 	}
-	room := r.max
-	if ok && rec.Type != wire.Out {
-		room += controlRoom
+	room := r.max - closingRoom
+	if !ok || rec.Type == wire.Out {
+		room -= min(controlRoom, r.max/4)
 	}
 	if r.kept+int64(len(line)) > room {
 		r.dropped += int64(len(line))

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/runvm/runvm/internal/sh"
 	"github.com/runvm/runvm/internal/wire"
 )
 
@@ -267,6 +266,3 @@ func lastLine(s string) string {
 	lines := strings.Split(strings.TrimSpace(s), "\n")
 	return lines[len(lines)-1]
 }
-
-// CommandLine is the exact command as one line for a shell; see Result.Args.
-func (s *Result) CommandLine() string { return sh.Quote(s.Args...) }
