@@ -87,12 +87,7 @@ func (d *doctor) tools(needs, missing []distro.Need) {
 }
 
 func (d *doctor) qemu(ctx context.Context) {
-	version, err := vm.Version(ctx, vm.DefaultQEMU)
-	if err != nil {
-		d.line("QEMU", "MISSING", "%v", err)
-		return
-	}
-	d.line("QEMU", "ok", "%s", version)
+	d.version(ctx, "QEMU", vm.DefaultQEMU, "--version")
 	accel, err := vm.Pick(ctx, vm.Auto, vm.DefaultQEMU, "")
 	if err != nil {
 		d.line("accelerator", "unknown", "%v", err)

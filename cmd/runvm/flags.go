@@ -22,7 +22,7 @@ func kernelFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "patches", Category: category, Usage: "apply the series in `PATH`: a folder, a patch or an mbox (repeatable)"},
 		&cli.StringFlag{Name: "profile", Value: "plain", Category: category, Usage: "configuration `NAME`: plain, debug, or a comma-separated list with *.config files of yours"},
 		&cli.StringFlag{Name: "config", Category: category, Usage: "start from the .config in `FILE` instead of tinyconfig"},
-		&cli.IntFlag{Name: "j", Category: category, Usage: "run `N` compilers at once (default: one a CPU)"},
+		&cli.IntFlag{Name: "j", Category: category, HideDefault: true, Usage: "run `N` compilers at once (default: one a CPU)"},
 		verboseFlag(),
 	}
 }
