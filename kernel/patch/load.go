@@ -94,14 +94,15 @@ func readDir(dir string) ([]mail, error) {
 
 // readFile returns the mails of a file: one, unless it is an mbox of more.
 func readFile(path string) ([]mail, error) {
+	// Before it is opened, for that would wait for the other end of a pipe.
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: not a file", ErrRefused)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%w: not a file", ErrRefused)
-	}
 	text, err := io.ReadAll(io.LimitReader(f, maxMbox+1))
 	if err != nil {
 		return nil, err
