@@ -42,6 +42,15 @@ type Builder struct {
 // *BuildError; *KilledError, *DiskFullError and *MissingTool are this
 // machine's. When ctx ends the lane stays usable and the store as it was.
 func (b *Builder) Build(ctx context.Context, req Request) (*Image, error) {
+	image, err := b.image(ctx, req)
+	if err != nil && ctx.Err() != nil {
+		return nil, fmt.Errorf("build: %w", ctx.Err())
+	}
+	return image, err
+}
+
+// image finds the image in the store, or builds it while others wait.
+func (b *Builder) image(ctx context.Context, req Request) (*Image, error) {
 	p, err := b.plan(ctx, req)
 	if err != nil {
 		return nil, err
@@ -57,11 +66,7 @@ func (b *Builder) Build(ctx context.Context, req Request) (*Image, error) {
 	if image := b.lookup(p.key); image != nil {
 		return image, nil
 	}
-	image, err := b.build(ctx, p)
-	if err != nil && ctx.Err() != nil {
-		return nil, fmt.Errorf("build %s: %w", p.tree.Name, ctx.Err())
-	}
-	return image, err
+	return b.build(ctx, p)
 }
 
 // build makes the image of p; the caller holds the lock of its key.

@@ -54,8 +54,16 @@ func TestBuildTwiceMakesOnce(t *testing.T) {
 func TestBuildAtOnceMakesOnce(t *testing.T) {
 	t.Parallel()
 	k := newToy(t)
-	k.files["behave"] = "sleep 0.5"
+	const waits = "wait for another runvm that builds the same image"
+	goOn := filepath.Join(t.TempDir(), "go-on")
+	k.files["behave"] = "while [ ! -e " + goOn + " ]; do sleep 0.02; done"
 	req := k.request()
+	go func() {
+		for t.Context().Err() == nil && strings.Count(k.steps.String(), waits) < 2 {
+			time.Sleep(10 * time.Millisecond)
+		}
+		_ = os.WriteFile(goOn, nil, 0o644)
+	}()
 	var all sync.WaitGroup
 	for range 3 {
 		all.Go(func() {
@@ -67,9 +75,6 @@ func TestBuildAtOnceMakesOnce(t *testing.T) {
 	all.Wait()
 	if len(k.made()) != 1 {
 		t.Errorf("made %v", k.made())
-	}
-	if !strings.Contains(k.steps.String(), "wait for another runvm that builds the same image") {
-		t.Errorf("nobody said to wait: %s", k.steps)
 	}
 }
 
@@ -189,6 +194,11 @@ func TestMissingToolIsNamed(t *testing.T) {
 	}
 }
 
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
 func mustAbs(t *testing.T, path string) string {
 	t.Helper()
 	abs, err := filepath.Abs(path)
@@ -292,11 +302,17 @@ func TestKilledMakeLosesItsObjects(t *testing.T) {
 func TestCancelLeavesTheLaneUsable(t *testing.T) {
 	t.Parallel()
 	k := newToy(t)
-	k.files["behave"] = "sleep 60"
-	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	started := filepath.Join(t.TempDir(), "started")
+	k.files["behave"] = "echo > " + started + "; sleep 600"
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	_, err := k.b.Build(ctx, k.request())
-	if !errors.Is(err, context.DeadlineExceeded) {
+	go func() {
+		for ctx.Err() == nil && !exists(started) {
+			time.Sleep(10 * time.Millisecond)
+		}
+		cancel()
+	}()
+	if _, err := k.b.Build(ctx, k.request()); !errors.Is(err, context.Canceled) {
 		t.Errorf("Build: %v", err)
 	}
 	if got := k.stored(); len(got) != 0 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -36,7 +37,10 @@ func (l *lane) make(ctx context.Context, steps func(int), args ...string) (*made
 	m := &made{reader: &reader{log: log, room: maxLog, step: steps, trim: []string{l.src + "/", l.obj + "/"}}}
 	cmd := l.command(ctx, args)
 	cmd.Stdout, cmd.Stderr = m, m
+	// Pdeathsig is about the thread that starts make: it must not end before.
+	runtime.LockOSThread()
 	err = cmd.Run()
+	runtime.UnlockOSThread()
 	m.died = killed(err) == syscall.SIGKILL
 	if err == nil || ctx.Err() != nil {
 		return m, err
