@@ -2,6 +2,7 @@ package gotest
 
 import (
 	"bytes"
+	"math"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -81,12 +82,21 @@ func (d *Decoder) start() {
 
 func (d *Decoder) event(e Event) {
 	e.Package = d.pkg
+	e.Test, e.Output = valid(e.Test), valid(e.Output)
 	d.emit(e)
+}
+
+// valid replaces every byte of s that is not UTF-8.
+func valid(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return string([]rune(s))
 }
 
 func (d *Decoder) output(test string, text []byte) {
 	if len(text) > 0 {
-		d.event(Event{Action: ActionOutput, Test: test, Output: strings.ToValidUTF8(string(text), string(utf8.RuneError))})
+		d.event(Event{Action: ActionOutput, Test: test, Output: string(text)})
 	}
 }
 
@@ -117,7 +127,12 @@ func (d *Decoder) marked(before, line []byte) bool {
 	if action, name, ok := announcement(text); ok {
 		d.output(d.test, before)
 		d.test = name
-		if action != "" { // NAME only says whose output comes
+		switch action {
+		case "": // NAME only says whose output comes
+		case ActionPause: // as Go has it: first what is shown, then the pause
+			d.output(name, line)
+			d.event(Event{Action: action, Test: name})
+		default:
 			d.event(Event{Action: action, Test: name})
 			d.output(name, line)
 		}
@@ -183,9 +198,15 @@ func result(text string) (action, name string, elapsed float64, ok bool) {
 	default:
 		return "", "", 0, false
 	}
-	name, took, timed := strings.Cut(rest, " (")
-	if timed {
-		elapsed, _ = strconv.ParseFloat(strings.TrimSuffix(took, "s)"), 64)
+	name, took, _ := strings.Cut(rest, " (")
+	return action, name, seconds(strings.TrimSuffix(took, "s)")), name != ""
+}
+
+// seconds reads a duration; what is none, or no number that JSON has, is 0.
+func seconds(text string) float64 {
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil || math.IsNaN(n) || math.IsInf(n, 0) {
+		return 0
 	}
-	return action, name, elapsed, name != ""
+	return n
 }

@@ -1,0 +1,2 @@
+// Package toy has no tests.
+package toy
