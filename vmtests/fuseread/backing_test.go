@@ -1,7 +1,10 @@
 package fuseread
 
 import (
+	"errors"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/runvm/runvm/vmtests/guest"
 )
@@ -36,5 +39,26 @@ func TestBackingCache(t *testing.T) {
 		if s := below.stats(); s.ReadBytes != uint64(f.Size) {
 			t.Errorf("the backing file was read for %d bytes, want %d once", s.ReadBytes, f.Size)
 		}
+	})
+}
+
+// TestErrorOfTheBackingFileReachesTheReader makes a path fail half-way, with
+// a reply begun: nothing of it may be left for the next READ.
+func TestErrorOfTheBackingFileReachesTheReader(t *testing.T) {
+	eachPath(t, func(t *testing.T, c config) {
+		f := makeFile("f", 41, 100<<10)
+		below := start(t, config{Path: "copy", Valid: long}, f)
+		c.Loopback = below.dir
+		above := start(t, c)
+		h := above.open(f.Name)
+		below.order(order{Fail: unix.EIO})
+		if n, err := h.ReadAt(make([]byte, 10000), 0); n != 0 || !errors.Is(err, unix.EIO) {
+			t.Errorf("read of a failing file: %d bytes, %v; want EIO", n, err)
+		}
+		if s := above.stats(); s.Failed == 0 || s.ReadBytes != 0 {
+			t.Errorf("counters %+v: want failed READs only", s)
+		}
+		below.order(order{Mend: true})
+		guest.Same(t, f.Of, readAll(t, h, mib), 0)
 	})
 }
