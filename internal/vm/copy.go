@@ -27,7 +27,7 @@ func (h *hearing) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// copyOut copies until the guest's end is closed. It is io.Copy without the
+// copyOut copies until either side is closed. It is io.Copy without the
 // detours through the methods of either side.
 func copyOut(w io.Writer, r io.Reader) error {
 	_, err := io.CopyBuffer(writer{w}, reader{r}, make([]byte, 256<<10))

@@ -62,7 +62,7 @@ func board() device {
 		qemu: []string{
 			"-nodefaults", "-no-user-config", "-display", "none", "-nic", "none",
 			"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
-			"-machine", "q35,i8042=off,usb=off,vmport=off,smm=off,sata=off,graphics=off,dump-guest-core=off",
+			"-machine", "q35,i8042=off,usb=off,vmport=off,smm=off,sata=off,dump-guest-core=off",
 			"-no-reboot", "-action", "panic=none",
 			"-device", "pvpanic-pci",
 		},

@@ -109,7 +109,7 @@ func (r *run) listen() {
 		return readQMP(r.channels.qmp, r.result.Times.Started, func(e Event) { r.events <- e })
 	})
 	if tty := r.channels.tty; tty != nil && r.options.TTY != nil {
-		go func() { _, _ = io.Copy(tty, r.options.TTY) }()
+		go func() { _ = copyOut(tty, r.options.TTY) }()
 		r.read("terminal", func() error { return copyOut(writer{r.options.TTY}, tty) })
 	}
 }
