@@ -9,6 +9,10 @@ const maxBody = 3000
 // lines of other CPUs and tasks count too.
 const maxAhead = 20_000
 
+// proofAhead bounds them for an opener that has yet to prove itself: a log may
+// hold very many of those.
+const proofAhead = 100
+
 // A row is a line that belongs to a report.
 type row struct {
 	n    int
@@ -29,7 +33,11 @@ func (r *reader) collect(opener line, rule *rule, rest scanner) body {
 	b := body{rows: []row{{opener.n, string(opener.text)}}}
 	end := ending{leak: rule.fault == FaultLeak}
 	shared := false // CPUs print their stacks into this report
-	for ahead := 0; ahead < maxAhead && len(b.rows) < maxBody; ahead++ {
+	limit := maxAhead
+	if rule.proof {
+		limit = proofAhead
+	}
+	for ahead := 0; ahead < limit && len(b.rows) < maxBody; ahead++ {
 		raw, ok := rest.next()
 		if !ok {
 			break
@@ -42,6 +50,7 @@ func (r *reader) collect(opener line, rule *rule, rest scanner) body {
 		if other, _ := r.open(l); other != nil && !r.belongs(other, rule, text) {
 			b.extra = true
 			if end.frames > 0 || l.context == "" || l.context == "console" {
+				b.trim()
 				break
 			}
 		}
@@ -70,7 +79,19 @@ func foreign(text string) bool {
 	return strings.Contains(text, "FAULT_INJECTION: forcing a failure") ||
 		strings.Contains(text, "FAULT_FLAG_ALLOW_RETRY missing") ||
 		strings.Contains(text, ": page allocation failure: ") ||
-		strings.Contains(text, "vmalloc: allocation failure")
+		strings.Contains(text, "vmalloc: allocation failure") ||
+		strings.Contains(text, " invoked oom-killer: ")
+}
+
+// trim takes off the lines that start the next report.
+func (b *body) trim() {
+	for len(b.rows) > 1 {
+		text := b.rows[len(b.rows)-1].text
+		if strings.TrimSpace(text) != "" && !isRule(text) && !strings.Contains(text, "[ cut here ]") {
+			return
+		}
+		b.rows = b.rows[:len(b.rows)-1]
+	}
 }
 
 // belongs says that a complaint inside a report is part of it: the panic that

@@ -56,7 +56,7 @@ func faultRules() []rule {
 			kind: Fatal, fault: FaultException, describe: exception, place: inPointer, follows: true,
 		},
 		{
-			mark: "Oops", opener: re(`Oops(?: -[^:]*)?: .*\[#\d+\]`),
+			mark: " [#", opener: re(`Oops(?: -[^:]*)?: .*\[#\d+\]`),
 			kind: Fatal, fault: FaultException, title: "Oops in %F", place: inPointer, follows: true,
 		},
 	}
@@ -113,7 +113,11 @@ func bugRules() []rule {
 			skip: []string{"bad_page", "check_", "free_", "_page", "_folio", "release_pages", "zap_", "unmap_", "bad_pte", "page_expected", "_pages", "__put_", "^put_", "^rmqueue", "tlb_"},
 		},
 		{
-			mark: "BUG: ", opener: re(`BUG: (Bad rss-counter state|non-zero [a-z_]+ on freeing mm)`),
+			mark: "Bad rss-counter", opener: re(`BUG: (Bad rss-counter state)`),
+			kind: Unknown, fault: FaultPageState, title: "BUG: $1", stackless: true,
+		},
+		{
+			mark: " on freeing mm", opener: re(`BUG: (non-zero [a-z_]+ on freeing mm)`),
 			kind: Unknown, fault: FaultPageState, title: "BUG: $1", stackless: true,
 		},
 		{
@@ -129,7 +133,7 @@ func bugRules() []rule {
 			kind: Fatal, fault: FaultSlab, title: "BUG: $1", place: nowhere,
 		},
 		{
-			mark: "INFO: ", opener: re(`INFO: ((?:Allocated|Freed|Slab) in .* age=.*)`),
+			mark: " age=", opener: re(`INFO: ((?:Allocated|Freed|Slab) in .* age=.*)`),
 			kind: Unknown, fault: FaultSlab, describe: slabPiece,
 		},
 		{

@@ -12,25 +12,25 @@ import "bytes"
 // What follows from a complaint (the panic after an oops, the second half of a
 // report) is part of it.
 func Find(log []byte) []Crash {
-	r := &reader{rules: ruleset(), patterns: newPatterns(), scanner: scanner{rest: log}}
+	r := &reader{
+		rules: ruleset(), patterns: newPatterns(), scanner: scanner{rest: log},
+		log: log, suspects: newSuspects(log), taken: map[string]int{},
+	}
 	for len(r.found) < MaxCrashes {
-		raw, ok := r.scanner.next()
-		if !ok {
+		at := r.suspects.next(r.offset())
+		if at == len(log) {
 			break
 		}
-		if !r.suspect(raw) {
-			r.remember(raw)
-			continue
-		}
+		r.scanner.skip(at - r.offset())
+		raw, _ := r.scanner.next()
 		r.examine(split(r.scanner.n, raw))
-		r.remember(raw)
 	}
 	return strong(r.found)
 }
 
 // strong leaves out what programs said when the kernel complained too.
 func strong(found []Crash) []Crash {
-	kept := found[:0]
+	kept := found[:0:0]
 	for _, c := range found {
 		if c.Kind != Driver {
 			kept = append(kept, c)
@@ -42,33 +42,21 @@ func strong(found []Crash) []Crash {
 	return kept
 }
 
-// recentLines is how many lines are kept to look back at.
-const recentLines = 64
-
 // A reader goes once through a log.
 type reader struct {
 	rules    []rule
 	patterns *patterns
+	log      []byte
 	scanner  scanner
-	recent   [recentLines][]byte // raw lines, a ring by line number
+	suspects *suspects
 	found    []Crash
 	// taken are the reports found, by context: up to which line each goes.
 	taken map[string]int
 	boots int // how many kernels have started in this log
-	awake bool
 }
 
-func (r *reader) remember(raw []byte) { r.recent[r.scanner.n%recentLines] = raw }
-
-// suspect is a cheap test that every opener passes.
-func (r *reader) suspect(text []byte) bool {
-	for _, w := range suspects() {
-		if bytes.Contains(text, w) {
-			return true
-		}
-	}
-	return false
-}
+// offset is where the scanner stands.
+func (r *reader) offset() int { return len(r.log) - len(r.scanner.rest) }
 
 // examine adds the complaint that l opens, if it does.
 func (r *reader) examine(l line) {
@@ -87,9 +75,6 @@ func (r *reader) examine(l line) {
 	}
 	c := rep.crash()
 	c.Lines[0] = r.preamble(l)
-	if r.taken == nil {
-		r.taken = map[string]int{}
-	}
 	r.taken[l.context] = b.last()
 	r.found = append(r.found, c)
 }
@@ -103,12 +88,20 @@ func (r *reader) within(l line) bool {
 	return ok && l.n-end < near
 }
 
+// lookBack bounds, in lines of the log, the search for a report's real start.
+const lookBack = 64
+
 // preamble finds the line a report really starts with: the "cut here" or the
 // line of "=" shortly before its opener.
 func (r *reader) preamble(opener line) int {
+	before := r.log[:r.offset()]
+	before = before[:bytes.LastIndexByte(bytes.TrimSuffix(before, []byte("\n")), '\n')+1]
 	seen := 0
-	for n := opener.n - 1; n > 0 && n > opener.n-recentLines && seen < 5; n-- {
-		l := split(n, r.recent[n%recentLines])
+	for n := opener.n - 1; n > 0 && n > opener.n-lookBack && seen < 5; n-- {
+		before = bytes.TrimSuffix(before, []byte("\n"))
+		start := bytes.LastIndexByte(before, '\n') + 1
+		l := split(n, before[start:])
+		before = before[:start]
 		if l.context != opener.context {
 			continue
 		}
@@ -127,9 +120,10 @@ func (r *reader) reboot(l line) {
 	}
 	r.boots++
 	if r.boots == 2 && len(r.found) == 0 {
+		const title = "unexpected kernel reboot"
 		r.found = append(r.found, Crash{
-			Kind: Fatal, Fault: FaultReset, Title: "unexpected kernel reboot",
-			Lines: [2]int{l.n, l.n}, Text: string(l.text), Fingerprint: fingerprint(Fatal, FaultReset, "unexpected kernel reboot", nil),
+			Kind: Fatal, Fault: FaultReset, Title: title, Lines: [2]int{l.n, l.n},
+			Text: string(l.text), Fingerprint: fingerprint(Fatal, FaultReset, title, nil),
 		})
 	}
 }

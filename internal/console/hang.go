@@ -71,7 +71,7 @@ func panicRules() []rule {
 			kind: Fatal, fault: FaultPanic, title: "kernel panic: $1", follows: true, aftermath: true,
 		},
 		{
-			mark: head, opener: re(head + `(.*)`),
+			mark: head, opener: re(head + `(.*?)(?:  |$)`),
 			kind: Fatal, fault: FaultPanic, title: "kernel panic: $1", follows: true,
 		},
 	}

@@ -118,6 +118,12 @@ type scanner struct {
 	n    int
 }
 
+// skip leaves out the lines that end before the n-th byte from here.
+func (s *scanner) skip(n int) {
+	s.n += bytes.Count(s.rest[:n], []byte("\n"))
+	s.rest = s.rest[bytes.LastIndexByte(s.rest[:n], '\n')+1:]
+}
+
 func (s *scanner) next() (raw []byte, ok bool) {
 	if len(s.rest) == 0 {
 		return nil, false

@@ -66,7 +66,7 @@ func re(expr string) *regexp.Regexp { return regexp.MustCompile(expr) }
 
 // open returns the rule whose opener l is, and the groups it matched.
 func (r *reader) open(l line) (*rule, []string) {
-	if len(l.text) < 8 || !r.suspect(l.text) {
+	if len(l.text) < 8 {
 		return nil, nil
 	}
 	text := string(l.text)

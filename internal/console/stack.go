@@ -23,8 +23,10 @@ type stack struct {
 	head   string
 	line   int
 	frames []Frame
-	trace  bool // under "Call Trace:" or the like
-	// kernel is the index of the frame that follows each instruction pointer.
+	// guessed are frames the unwinder only found on the stack ("? f+0x1/0x2").
+	// A kernel without an unwinder has no others.
+	guessed []Frame
+	trace   bool // under "Call Trace:" or the like
 	pointed []pointed
 }
 
@@ -56,7 +58,13 @@ func (r *report) take(s *stack, row row, opener bool) {
 		return
 	}
 	f, sure, ok := r.patterns.parse(row.text, row.n)
-	if !ok || opener || !sure && !strings.Contains(row.text, "<EOI>") {
+	if !ok || opener {
+		return
+	}
+	if !sure && !strings.Contains(row.text, "<EOI>") {
+		if len(s.guessed) < maxDepth {
+			s.guessed = append(s.guessed, f)
+		}
 		return
 	}
 	if called := r.patterns.callee(row.text); called != "" && len(s.frames) == 0 {
@@ -68,6 +76,9 @@ func (r *report) take(s *stack, row row, opener bool) {
 }
 
 func (r *report) close(s stack) {
+	if len(s.frames) == 0 {
+		s.frames = s.guessed
+	}
 	if len(s.frames) > 0 || s.trace || len(s.pointed) > 0 {
 		r.stacks = append(r.stacks, s)
 	}
@@ -118,15 +129,16 @@ func (r *report) plain() stack {
 	return r.first()
 }
 
+// proofLines is how soon under its opener a report must look like one.
+const proofLines = 4
+
 // proven says that a kernel's report stands under the opener.
 func (r *report) proven() bool {
-	for _, s := range r.stacks {
-		if len(s.frames) > 0 {
+	for _, row := range r.body.rows[1:min(len(r.body.rows), proofLines)] {
+		if _, _, ok := r.patterns.parse(row.text, row.n); ok {
 			return true
 		}
-	}
-	for _, row := range r.body.rows[1:] {
-		if strings.HasPrefix(row.text, "CPU: ") && strings.Contains(row.text, " Comm: ") {
+		if _, trace := heading(row.text); trace || strings.HasPrefix(row.text, "CPU: ") && strings.Contains(row.text, " Comm: ") {
 			return true
 		}
 	}

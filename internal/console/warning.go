@@ -1,5 +1,7 @@
 package console
 
+import "strings"
+
 // warningRules are WARN() and its relatives.
 func warningRules() []rule {
 	users := []string{"debug_", "rcu", "hrtimer_", "timer_", "work_", "percpu_", "kmem_", "slab_", "kfree", "vunmap", "vfree", "__free_", "kobject_"}
@@ -18,7 +20,7 @@ func warningRules() []rule {
 	rules[1].kind, rules[5].kind = Refcount, Lockdep
 	return append(rules,
 		rule{
-			mark: "WARNING: ", opener: re(`WARNING: (?:.* at )?\S+ (?:at )?usb_submit_urb\b`),
+			mark: "usb_submit_urb", opener: re(`WARNING: (?:.* at )?\S+ (?:at )?usb_submit_urb\b`),
 			kind: Warning, fault: FaultWarning, title: "WARNING in %F/usb_submit_urb", place: inWarning, skip: urb,
 		},
 		rule{
@@ -36,6 +38,12 @@ func warningRules() []rule {
 	)
 }
 
+// directory is the literal start of a file's pattern.
+func directory(file string) string {
+	literal, _, _ := strings.Cut(file, "[")
+	return literal
+}
+
 // warned is the opener of WARN() up to its place: "WARNING: CPU: 0 PID: 1 at
 // file:12 f+0x1/0x2" until Linux 6.17, "WARNING: file:12 at f+0x1/0x2, CPU#0:
 // comm/1" since, "WARNING: at file:12 f()" before 4.0.
@@ -44,7 +52,7 @@ const warned = `WARNING: (?:CPU: \d+ PID: \d+ at |at )?`
 // at is a WARN() in a file that checks what others hand to it.
 func at(file, function, what string, fault Fault, skip ...string) rule {
 	return rule{
-		mark: "WARNING: ", opener: re(warned + file + `:\d+ (?:(?:at )?_*` + function + `|at 0x)`),
+		mark: strings.ReplaceAll(directory(file), `\`, ""), opener: re(warned + file + `:\d+ (?:(?:at )?_*` + function + `|at 0x)`),
 		kind: Warning, fault: fault, title: "WARNING: " + what + " in %F", place: inWarning, skip: skip,
 	}
 }
