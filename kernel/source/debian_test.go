@@ -29,7 +29,9 @@ case "$name $1" in
 "apt-cache show") grep -q "^Package: $2\$" "$dir/$lists/records" && cat "$dir/$lists/records" || { echo 'E: No packages found' >&2; exit 100; } ;;
 "apt-cache pkgnames") sed -n "s/^Package: //p" "$dir/$lists/records" | sort -u ;;
 "apt-get indextargets") cat "$dir/targets" ;;
-"apt-get update") echo "'http://a.example/debian/dists/x/InRelease' f 0" ;;
+"apt-get update")
+	echo "'http://s.example/debian-security/dists/x-security/InRelease' f 0"
+	echo "'http://a.example/debian/dists/x/InRelease' f 0" ;;
 esac
 case "$name $*" in
 "apt-get update --print-uris") ;;
@@ -135,7 +137,8 @@ func TestDebianPackageOfAnotherSuite(t *testing.T) {
 		t.Fatalf("tree %+v, %v", tree, err)
 	}
 	sources, _ := os.ReadFile(filepath.Join(s.Dir, "apt", "debian.sources"))
-	if !strings.Contains(string(sources), "URIs: http://a.example/debian/\nSuites: bookworm trixie-backports sid\n") {
+	if !strings.Contains(string(sources), "URIs: http://a.example/debian\nSuites: bookworm trixie-backports sid\n") ||
+		!strings.Contains(string(sources), "URIs: http://s.example/debian-security\nSuites: bookworm-security\n") {
 		t.Errorf("private lists:\n%s", sources)
 	}
 
@@ -206,9 +209,9 @@ func TestArchiveIsFoundWithoutLists(t *testing.T) {
 	t.Parallel()
 	a := newToyApt(t)
 	write(t, a.dir, map[string]string{"targets": ""})
-	got, err := apt{bin: a.dir}.archive(t.Context())
-	if err != nil || got != "http://a.example/debian" {
-		t.Errorf("archive %q, %v", got, err)
+	got, err := apt{bin: a.dir}.archives(t.Context())
+	if want := (archives{"http://a.example/debian", "http://s.example/debian-security"}); err != nil || got != want {
+		t.Errorf("archives %+v, %v", got, err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,6 +19,9 @@ import (
 // otherSuites are those of Debian that between them have every kernel it
 // supports. They are looked into after what the system is configured for.
 var otherSuites = [...]string{"bookworm", "trixie-backports", "sid"}
+
+// securitySuite has the kernels that were added to bookworm after its release.
+const securitySuite = "bookworm-security"
 
 // archiveKeyring is the system's file with the keys of Debian's archive.
 // Where it is missing apt uses the keys it trusts for everything.
@@ -57,8 +61,8 @@ func (a apt) lists(ctx context.Context) (map[string]int64, error) {
 	}
 	var paths []string
 	for line := range strings.Lines(string(out)) {
-		if _, path, found := strings.Cut(strings.TrimSpace(line), "="); found {
-			paths = append(paths, strings.Trim(path, "'"))
+		if _, folder, found := strings.Cut(strings.TrimSpace(line), "="); found {
+			paths = append(paths, strings.Trim(folder, "'"))
 		}
 	}
 	return watch(paths...), nil
@@ -77,48 +81,65 @@ func (a apt) series(ctx context.Context) []string {
 	return names
 }
 
-// archive returns the address of Debian's main archive, as the system's
-// configuration has it.
-func (a apt) archive(ctx context.Context) (string, error) {
+// archives are the addresses of Debian, as the system's configuration has
+// them. security may be "".
+type archives struct{ main, security string }
+
+func (a *archives) add(label, uri string) {
+	uri = strings.TrimSuffix(uri, "/")
+	// One word of a list, and nothing more.
+	if strings.ContainsFunc(uri, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		return
+	}
+	switch {
+	case label == "Debian" && a.main == "":
+		a.main = uri
+	case label == "Debian-Security" && a.security == "":
+		a.security = uri
+	}
+}
+
+// archives asks the system's apt.
+func (a apt) archives(ctx context.Context) (archives, error) {
+	var found archives
 	out, err := a.command(ctx, "", "apt-get", "indextargets", "--format",
 		"$(ORIGIN)|$(LABEL)|$(REPO_URI)", "Created-By: Packages").Output()
 	if err != nil {
-		return "", fmt.Errorf("ask apt for its archives: %w", err)
+		return found, fmt.Errorf("ask apt for its archives: %w", err)
 	}
 	for line := range strings.Lines(string(out)) {
-		if uri, found := strings.CutPrefix(strings.TrimSpace(line), "Debian|Debian|"); found {
-			return checkArchive(uri)
+		if target := strings.Split(strings.TrimSpace(line), "|"); len(target) == 3 && target[0] == "Debian" {
+			found.add(target[1], target[2])
 		}
 	}
-	if strings.TrimSpace(string(out)) != "" {
-		return "", errors.New("no archive of Debian is configured")
+	if len(out) == 0 {
+		err = a.archivesWithoutLists(ctx, &found)
 	}
-	return a.archiveWithoutLists(ctx)
+	if err == nil && found.main == "" {
+		err = errors.New("no archive of Debian is configured")
+	}
+	return found, err
 }
 
-// archiveWithoutLists is archive for a system whose lists were never fetched
-// or were thrown away, as in containers: what would be fetched is asked for.
-func (a apt) archiveWithoutLists(ctx context.Context) (string, error) {
+// archivesWithoutLists is archives for a system whose lists were never
+// fetched or were thrown away, as in containers: what would be fetched is
+// asked for.
+func (a apt) archivesWithoutLists(ctx context.Context, found *archives) error {
 	out, err := a.command(ctx, "", "apt-get", "update", "--print-uris").Output()
 	if err != nil {
-		return "", fmt.Errorf("ask apt for its archives: %w", err)
+		return fmt.Errorf("ask apt for its archives: %w", err)
 	}
 	for line := range strings.Lines(string(out)) {
 		uri, _, _ := strings.Cut(strings.TrimPrefix(line, "'"), "'")
-		base, suite, found := strings.Cut(uri, "/dists/")
-		if found && strings.HasSuffix(base, "/debian") && strings.HasSuffix(suite, "/InRelease") {
-			return checkArchive(base)
+		base, _, _ := strings.Cut(uri, "/dists/")
+		switch path.Base(base) {
+		case "debian":
+			found.add("Debian", base)
+		case "debian-security":
+			found.add("Debian-Security", base)
 		}
 	}
-	return "", errors.New("no archive of Debian is configured")
-}
-
-// checkArchive refuses an address that would not be one word of a list.
-func checkArchive(uri string) (string, error) {
-	if uri == "" || strings.ContainsFunc(uri, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-		return "", fmt.Errorf("address of the archive %q: not usable", uri)
-	}
-	return uri, nil
+	return nil
 }
 
 // privateApt returns an apt with lists of its own of Debian's other suites,
@@ -156,7 +177,7 @@ func (s *Store) privateApt(ctx context.Context, system apt) (private apt, stale 
 
 // writeLists writes the configuration of the private lists into dir.
 func writeLists(ctx context.Context, system apt, dir string) error {
-	archive, err := system.archive(ctx)
+	found, err := system.archives(ctx)
 	if err != nil {
 		return err
 	}
@@ -165,12 +186,21 @@ func writeLists(ctx context.Context, system apt, dir string) error {
 			return err
 		}
 	}
-	sources := fmt.Sprintf("Types: deb\nURIs: %s\nSuites: %s\nComponents: main\n", archive, strings.Join(otherSuites[:], " "))
-	if _, err := os.Stat(archiveKeyring); err == nil {
-		sources += "Signed-By: " + archiveKeyring + "\n"
+	sources := stanza(found.main, otherSuites[:]...)
+	if found.security != "" {
+		sources += stanza(found.security, securitySuite)
 	}
 	if err := renameio.WriteFile(filepath.Join(dir, "debian.sources"), []byte(sources), 0o644); err != nil {
 		return err
 	}
 	return renameio.WriteFile(filepath.Join(dir, "apt.conf"), fmt.Appendf(nil, privateConf, dir), 0o644)
+}
+
+// stanza is the entry of a list for suites of an archive.
+func stanza(uri string, suites ...string) string {
+	text := fmt.Sprintf("Types: deb\nURIs: %s\nSuites: %s\nComponents: main\n", uri, strings.Join(suites, " "))
+	if _, err := os.Stat(archiveKeyring); err == nil {
+		text += "Signed-By: " + archiveKeyring + "\n"
+	}
+	return text + "\n"
 }

@@ -136,8 +136,8 @@ func FuzzArchive(f *testing.F) {
 	f.Add(tarball(f, "linux", toy("1")))
 	f.Add([]byte("not an archive"))
 	f.Fuzz(func(t *testing.T, archive []byte) {
-		var out bytes.Buffer
-		if (&importer{}).run(&out, bytes.NewReader(archive)) == nil && !strings.HasSuffix(out.String(), "done\n") {
+		out := &sh.Tail{Max: 16} // a sparse file of half a GiB takes a few bytes
+		if (&importer{}).run(out, bytes.NewReader(archive)) == nil && !strings.HasSuffix(out.String(), "done\n") {
 			t.Error("an accepted archive does not end with done")
 		}
 	})
