@@ -17,9 +17,8 @@ import (
 )
 
 // local returns the content of the folder at path: of a git tree what git
-// tracks or would add, with the changes not committed; of any other what its
-// .gitignore files do not name, that is, no products of a build. The folder
-// and its repository are only read.
+// tracks or would add, with the changes not committed; of any other all but
+// the products of a build. The folder and its repository are only read.
 func (s *Store) local(ctx context.Context, path string) (*Tree, error) {
 	dir, err := kernelDir(path)
 	if err != nil {
@@ -143,16 +142,27 @@ func (l *localTree) update(ctx context.Context, paths []string, flags ...string)
 	})
 }
 
+// products are what kbuild leaves in a tree that it was run in. The tree's
+// own .gitignore does not serve: that of Debian's source package ignores
+// everything.
+var products = [...]string{
+	"--exclude=*.o", "--exclude=*.a", "--exclude=*.ko", "--exclude=*.mod", "--exclude=*.mod.c", "--exclude=*.dtb",
+	"--exclude=*.so", "--exclude=*.so.dbg", "--exclude=.*.cmd", "--exclude=.*.d", "--exclude=.tmp_*",
+	"--exclude=modules.order", "--exclude=modules.builtin*", "--exclude=Module.symvers", "--exclude=/vmlinux*",
+	"--exclude=/System.map", "--exclude=/.config", "--exclude=/.config.old", "--exclude=/.version", "--exclude=/include/config/",
+	"--exclude=/include/generated/", "--exclude=/arch/*/include/generated/", "--exclude=/arch/*/boot/bzImage",
+}
+
 // files returns the paths that make up the tree, sorted.
 func (l *localTree) files(ctx context.Context) ([]string, error) {
-	list := []string{"ls-files", "-z", "--cached", "--others", "--exclude-standard"}
-	cmd := l.private(ctx, list...)
 	tracked, err := l.tracked(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if tracked {
-		cmd = l.user(ctx, list...)
+	list := []string{"ls-files", "-z", "--cached", "--others"}
+	cmd := l.user(ctx, append(list, "--exclude-standard")...)
+	if !tracked {
+		cmd = l.private(ctx, append(list, products[:]...)...)
 	}
 	out, err := cmd.Output()
 	if err != nil {

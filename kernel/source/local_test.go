@@ -114,10 +114,10 @@ func TestLocalTreeWithoutGitLeavesBuildProductsOut(t *testing.T) {
 	t.Parallel()
 	outer := t.TempDir()
 	dir := filepath.Join(outer, "linux")
-	write(t, dir, toy("1"))
-	write(t, dir, map[string]string{"fs/splice.o": "ELF"})
 	want := maps.Clone(toy("1"))
-	delete(want, "fs/kept.gen")
+	want[".gitignore"] = "/*\n" // as Debian's
+	write(t, dir, want)
+	write(t, dir, map[string]string{"fs/splice.o": "ELF", ".config": "x", "include/generated/autoconf.h": "x", "fs/.splice.o.cmd": "x", "vmlinux": "ELF"})
 	// A repository around it that ignores it must not hide it.
 	toyGit(t, outer, "init", "-q")
 	write(t, outer, map[string]string{".gitignore": "/linux/\n"})
