@@ -121,9 +121,16 @@ func (m *mount) exec() {
 	m.stop = func() { _ = in.Close() }
 }
 
+// bound kills a server process that does not do within patience what the
+// caller waits for, until the function returned is called.
+func (m *mount) bound() func() bool {
+	return time.AfterFunc(patience, func() { _ = m.cmd.Process.Kill() }).Stop
+}
+
 // order has the server do o.
 func (m *mount) order(o order) status {
 	m.t.Helper()
+	defer m.bound()()
 	var s status
 	if err := m.in.Encode(o); err != nil {
 		m.t.Fatalf("order %+v: %v", o, err)
@@ -182,6 +189,7 @@ func (m *mount) end() {
 	}
 	m.checkPath(s.Stats)
 	m.stop()
+	defer m.bound()()
 	if err := m.cmd.Wait(); err != nil {
 		m.t.Errorf("server: %v", err)
 	}
