@@ -116,8 +116,10 @@ func toolError(err error, tool, purpose string) error {
 	return err
 }
 
+// noSpace reads the three ways git and xz have of saying so.
 func noSpace(stderr string) bool {
-	return strings.Contains(stderr, "No space left on device") || strings.Contains(stderr, "Disk quota exceeded")
+	return strings.Contains(stderr, "No space left on device") || strings.Contains(stderr, "Disk quota exceeded") ||
+		strings.Contains(stderr, "Out of diskspace")
 }
 
 // feed runs cmd with what write writes as its standard input. When both fail

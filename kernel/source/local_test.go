@@ -205,3 +205,17 @@ func TestMissingGitIsNamed(t *testing.T) {
 		t.Error("a missing git is not recognised")
 	}
 }
+
+func TestFullDiskIsNamed(t *testing.T) {
+	t.Parallel()
+	for _, said := range []string{
+		"fatal: sha1 file '/c/x.git/objects/pack/tmp_pack_LuBtGh' write error. Out of diskspace",
+		"fatal: write error: No space left on device",
+		"xz: (stdin): Disk quota exceeded",
+	} {
+		err := GitError(sh.Runner{}.Command(t.Context(), "", "sh", "-c", "echo "+sh.Quote(said)+" >&2; exit 128").Run())
+		if !errors.Is(err, ErrDiskFull) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: error %v", said, err)
+		}
+	}
+}
