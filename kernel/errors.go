@@ -48,12 +48,18 @@ func (e *KilledError) Error() string {
 type DiskFullError struct {
 	// Dir is the folder that is being built in.
 	Dir string
+	// Log is the path of make's output, "" when make had not started.
 	Log string
+	// Cause is what could not be written, nil when make met the full disk.
+	Cause error
 }
 
 // Error is one line.
 func (e *DiskFullError) Error() string {
-	return fmt.Sprintf("build in %s: no space left on the disk (log %s)", e.Dir, e.Log)
+	if e.Cause != nil {
+		return fmt.Sprintf("build in %s: %v: %v", e.Dir, syscall.ENOSPC, e.Cause)
+	}
+	return fmt.Sprintf("build in %s: %v (log %s)", e.Dir, syscall.ENOSPC, e.Log)
 }
 
 // Unwrap returns syscall.ENOSPC.

@@ -116,11 +116,24 @@ func (b *Builder) step(name string, total int64) progress.Step {
 
 func (b *Builder) imageDir(key string) string { return filepath.Join(b.Cache, "image", key) }
 
-// diskFull makes every way to say so one type.
+// diskFull makes every way to run out of room one type. Some programs only say
+// that they can't write: then the disk is asked.
 func (l *lane) diskFull(err error) error {
-	var known *DiskFullError
-	if errors.As(err, &known) || !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, source.ErrDiskFull) {
+	switch {
+	case errors.As(err, new(*DiskFullError)), errors.As(err, new(*ConfigError)),
+		errors.As(err, new(*BuildError)), errors.As(err, new(*KilledError)), errors.As(err, new(*MissingTool)):
 		return err
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, source.ErrDiskFull), noRoom(l.dir):
+		return &DiskFullError{Dir: l.dir, Cause: err}
 	}
-	return &DiskFullError{Dir: l.dir, Log: l.log}
+	return err
+}
+
+// noRoom tells whether the disk that holds dir has less than 4 MiB left.
+func noRoom(dir string) bool {
+	var disk syscall.Statfs_t
+	if err := syscall.Statfs(dir, &disk); err != nil {
+		return false
+	}
+	return disk.Bavail*uint64(disk.Bsize) < 4<<20 || disk.Files > 0 && disk.Ffree == 0
 }
