@@ -207,6 +207,17 @@ func TestDeterministicSleepsFast(t *testing.T) {
 	t.Logf("%v", got.Times)
 }
 
+// The guest's clock keeps up with the host's on a busy host.
+func TestClockKeepsUp(t *testing.T) {
+	m := machine(t, "sleep")
+	defer burn(*loadFlag)()
+	got := boot(t, m, Options{Deadline: 10 * time.Minute})
+	slept := got.Times.End - got.Times.FirstOut
+	if got.Reason != PowerOff || slept < 58*time.Second || slept > 70*time.Second {
+		t.Errorf("ended by %s; a minute in the guest took %v", got.Reason, slept)
+	}
+}
+
 // Every boot of many comes through, two at a time, on a busy host.
 func TestBoots(t *testing.T) {
 	m := machine(t, "")
@@ -264,7 +275,7 @@ func TestTwoAtOnce(t *testing.T) {
 	for mode, want := range map[string]Reason{"panic": Panicked, "": PowerOff} {
 		m := machine(t, mode)
 		all.Go(func() {
-			got := boot(t, m, Options{})
+			got := boot(t, m, Options{Deadline: 5 * time.Minute})
 			if got.Reason != want || strings.Contains(got.console.String(), "Kernel panic") != (want == Panicked) {
 				t.Errorf("mode %q ended by %s: %s", mode, got.Reason, got.ConsoleTail)
 			}

@@ -91,7 +91,11 @@ func (m *Machine) accelerator() device {
 			kernel: []string{"tsc=reliable", "no_timer_check", "nokaslr"},
 		}
 	}
-	return device{qemu: []string{"-accel", "tcg"}, kernel: []string{"tsc=reliable", "no_timer_check"}}
+	kernel := []string{"tsc=reliable", "no_timer_check"}
+	if m.tscKHz > 0 {
+		kernel = append(kernel, fmt.Sprintf("tsc_early_khz=%d", m.tscKHz))
+	}
+	return device{qemu: []string{"-accel", "tcg"}, kernel: kernel}
 }
 
 func (m *Machine) clock() device {

@@ -26,7 +26,7 @@ var machines = map[string]Machine{
 		Append: []string{"oops=panic"}, MemoryMiB: 1024, CPUs: 4, Accel: Accel{Name: TCG},
 		Disks:  []Disk{{Path: "a,b.img", Serial: "s,1"}, {Path: "c.img", ReadOnly: true}},
 		Shares: []Share{{Tag: "t", Dir: "/d,e", ReadOnly: true}},
-		Net:    true, TTY: true,
+		Net:    true, TTY: true, tscKHz: 2445411,
 	},
 }
 

@@ -85,14 +85,15 @@ type recording struct {
 	records          []wire.Record
 }
 
-// boot runs m with o's clocks and bounds and a deadline of a minute.
+// boot runs m with o's clocks and bounds, and a deadline when it has none:
+// five minutes, for busy hosts.
 func boot(t *testing.T, m Machine, o Options) *recording {
 	t.Helper()
 	rec := &recording{}
 	o.Console, o.Results = &rec.console, &rec.results
 	o.OnRecord = func(r wire.Record) { rec.records = append(rec.records, r) }
 	if o.Deadline == 0 {
-		o.Deadline = time.Minute
+		o.Deadline = 5 * time.Minute
 	}
 	var err error
 	if rec.Result, err = Run(context.Background(), m, o); err != nil {

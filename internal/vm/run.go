@@ -36,6 +36,7 @@ func Run(ctx context.Context, m Machine, o Options) (*Result, error) {
 			return nil, fmt.Errorf("boot: %w", err)
 		}
 	}
+	m.tscKHz = tscKHz()
 	c, err := open(&m)
 	if err != nil {
 		return nil, fmt.Errorf("boot: %w", err)

@@ -33,7 +33,7 @@ func TestRunTellsHowItEnded(t *testing.T) {
 		{scene: "crashes", want: QEMUExit, detail: "signal: killed"},
 		{scene: "refuses", want: QEMUExit, detail: "exit status 1: qemu: no such machine"},
 		{scene: "silent", want: Silence, detail: "for 200ms", options: Options{Silence: 200 * time.Millisecond}},
-		{scene: "chatters", want: Deadline, detail: "after 400ms", options: Options{Silence: 10 * time.Second, Deadline: 400 * time.Millisecond}},
+		{scene: "chatters", want: Deadline, detail: "after 3s", options: Options{Silence: 2 * time.Second, Deadline: 3 * time.Second}},
 		{scene: "silent", want: Deadline, detail: "after 100ms", options: Options{Deadline: 100 * time.Millisecond}},
 	} {
 		t.Run(c.scene, func(t *testing.T) {

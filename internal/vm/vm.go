@@ -69,6 +69,8 @@ type Machine struct {
 	Net bool
 	// TTY gives the guest a terminal, hvc0, connected to Options.TTY.
 	TTY bool
+
+	tscKHz int64 // frequency of the time stamp counter the guest sees, 0 unknown
 }
 
 // A Disk is a raw image on the host.
