@@ -172,7 +172,7 @@ func (m *mount) kill() {
 	if err := m.cmd.Process.Kill(); err != nil {
 		m.t.Errorf("kill the server: %v", err)
 	}
-	_ = m.cmd.Wait() // "signal: killed"
+	within(m.t, "end of the killed server", func() { _ = m.cmd.Wait() }) // "signal: killed"
 }
 
 // end unmounts, checks that the path did what it stands for, and reaps.
