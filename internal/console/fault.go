@@ -64,7 +64,11 @@ func faultRules() []rule {
 
 // exception titles an exception by its name; some releases write divide_error.
 func exception(m []string, _ []row) (Kind, string) {
-	return Fatal, strings.ReplaceAll(m[1], "_", " ") + " in %F"
+	name := strings.ReplaceAll(m[1], "_", " ")
+	if name == "stack segment" {
+		name += " fault"
+	}
+	return Fatal, name + " in %F"
 }
 
 // bugRules are assertions of the kernel and checks of its data structures.

@@ -52,7 +52,6 @@ type reader struct {
 	found    []Crash
 	// taken are the reports found, by context: up to which line each goes.
 	taken map[string]int
-	boots int // how many kernels have started in this log
 }
 
 // offset is where the scanner stands.
@@ -65,12 +64,12 @@ func (r *reader) examine(l line) {
 	if rule == nil || l.n <= r.taken[l.context] || rule.aftermath && len(r.found) > 0 {
 		return
 	}
-	if rule.follows && r.within(l) {
+	if rule.follows && r.within(l) || rule.stampedOnly && l.context == "" {
 		return
 	}
 	b := r.collect(l, rule, r.scanner)
 	rep := newReport(r.patterns, rule, m, b)
-	if rule.proof && !rep.proven() {
+	if rule.proof && !(rule.kernels && l.context != "") && !rep.proven() {
 		return
 	}
 	c := rep.crash()
@@ -115,15 +114,39 @@ func (r *reader) preamble(opener line) int {
 
 // reboot notices a kernel that starts although another was running.
 func (r *reader) reboot(l line) {
-	if !bytes.HasPrefix(l.text, []byte("Linux version ")) || l.second > 0 {
+	if !starts(l) || len(r.found) > 0 || !r.running(l.n) {
 		return
 	}
-	r.boots++
-	if r.boots == 2 && len(r.found) == 0 {
-		const title = "unexpected kernel reboot"
-		r.found = append(r.found, Crash{
-			Kind: Fatal, Fault: FaultReset, Title: title, Lines: [2]int{l.n, l.n},
-			Text: string(l.text), Fingerprint: fingerprint(Fatal, FaultReset, title, nil),
-		})
+	const title = "unexpected kernel reboot"
+	r.found = append(r.found, Crash{
+		Kind: Reboot, Fault: FaultReset, Title: title, Lines: [2]int{l.n, l.n},
+		Text: string(l.text), Fingerprint: fingerprint(Reboot, FaultReset, title, nil),
+	})
+}
+
+// starts says that l is among the first lines of a kernel.
+func starts(l line) bool {
+	if bytes.HasPrefix(l.text, []byte("Linux version ")) {
+		return l.second <= 0
 	}
+	text := bytes.TrimSpace(l.text)
+	return bytes.HasSuffix(text, []byte("Booting the kernel.")) &&
+		(bytes.HasPrefix(text, []byte("Booting")) || bytes.HasPrefix(text, []byte("Decompressing")))
+}
+
+// running says that a kernel that had been up for a second spoke shortly
+// before line n, the one that was read last.
+func (r *reader) running(n int) bool {
+	before := r.log[:r.offset()]
+	for range lookBack {
+		before = bytes.TrimSuffix(before, []byte("\n"))
+		start := bytes.LastIndexByte(before, '\n') + 1
+		if n--; split(n, before[start:]).second > 0 {
+			return true
+		}
+		if before = before[:start]; len(before) == 0 {
+			return false
+		}
+	}
+	return false
 }

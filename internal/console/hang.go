@@ -59,11 +59,11 @@ func panicRules() []rule {
 			kind: Fatal, fault: FaultPanic, title: "kernel panic: $1", follows: true, aftermath: true,
 		},
 		{
-			mark: head, opener: re(head + `((?:VFS: Unable to mount root|No (?:working )?init found|Requested init|No filesystem could mount root)[^.:(]*)`),
+			mark: head, opener: re(head + `((?:VFS: Unable to mount root|No (?:working )?init found|Requested init|No filesystem could mount root).*?)(?:  |$)`),
 			kind: Fatal, fault: FaultBootPanic, title: "kernel panic: $1", follows: true,
 		},
 		{
-			mark: head, opener: re(head + `((?:Out of memory|System is deadlocked on memory)[^.:(]*)`),
+			mark: head, opener: re(head + `((?:Out of memory|System is deadlocked on memory).*?)(?:  |$)`),
 			kind: Fatal, fault: FaultOOM, title: "kernel panic: $1", follows: true,
 		},
 		{
@@ -84,7 +84,12 @@ func lastResort() []rule {
 	return []rule{
 		{
 			mark: "BUG: ", opener: re(`^(?:\[ )?BUG: ([^ ].*)`),
-			kind: Bug, fault: FaultOther, title: "BUG: $1", proof: true,
+			kind: Bug, fault: FaultOther, title: "BUG: $1", proof: true, kernels: true,
+		},
+		{
+			// the rest of the line was lost
+			mark: ":", opener: re(`^(BUG|WARNING|INFO):\s*$`),
+			kind: Unknown, fault: FaultOther, title: "$1: corrupted", stampedOnly: true,
 		},
 		{
 			mark: "WARNING: ", opener: re(`^(?:\[ )?WARNING: ([^ ].*)`),

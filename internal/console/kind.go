@@ -45,6 +45,7 @@ const (
 	Hang            Kind = "HANG" // nothing moves: tasks, CPUs, RCU
 	Leak            Kind = "LEAK"
 	Fatal           Kind = "DoS"         // the kernel stopped: an exception, a panic
+	Reboot          Kind = "REBOOT"      // the machine started again without a word
 	Driver          Kind = "SYZ_FAILURE" // the program that drives the tests gave up
 	Unknown         Kind = "UNKNOWN"
 )

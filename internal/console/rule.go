@@ -29,6 +29,10 @@ type rule struct {
 	// proof: text that programs print too; it counts only with a kernel's
 	// report under it.
 	proof bool
+	// kernels: with a time stamp it is the kernel's own, and needs no proof.
+	kernels bool
+	// stampedOnly: without a time stamp it is not believed.
+	stampedOnly bool
 	// stackless: the report has no stack, and is not damaged without one.
 	stackless bool
 }

@@ -151,7 +151,7 @@ func kcsan(m []string, _ []row) (Kind, string) {
 	if two && b < a {
 		a, b = b, a
 	}
-	if two && a != b || two {
+	if two {
 		return kind, "KCSAN: " + what + " in " + a + " / " + b
 	}
 	return kind, "KCSAN: " + what + " in " + a

@@ -7,7 +7,7 @@ import "bytes"
 const openers = "BUG|WARNING: |INFO: |nable to handle|general protection|Kernel panic|PANIC: |" +
 	"Internal error: |Unhandled fault: |Alignment trap: | [#|UBSAN: |suspected memory leak|hard LOCKUP|Hard LOCKUP|" +
 	"rcu_tasks|unregister_netdevice: waiting|usercopy: Kernel|Busy inodes|panicked at |Insufficient stack|" +
-	"Linux version |Oops|SYZF"
+	"Linux version |Booting the kernel.|Oops|SYZF"
 
 // suspects finds the next place of a log that holds one of the openers.
 type suspects struct {
