@@ -109,7 +109,7 @@ type Times struct {
 	FirstConsole time.Duration `json:"first_console"` // from Started to the first console byte
 	Hello        time.Duration `json:"hello"`         // … to PID 1's hello
 	FirstOut     time.Duration `json:"first_out"`     // … to the first output of a test
-	End          time.Duration `json:"end"`           // … until QEMU was gone
+	End          time.Duration `json:"end"`           // … until QEMU was gone and all it said was written
 }
 
 // An Event is one QMP event.

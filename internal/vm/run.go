@@ -83,10 +83,10 @@ func (r *run) boot(ctx context.Context) (*Result, error) {
 	if kill := r.process.kill(); kill != nil {
 		return nil, kill
 	}
-	r.result.Times.End = r.since()
 	if drain := r.drain(); err == nil {
 		err = drain
 	}
+	r.result.Times.End = r.since()
 	if err != nil {
 		return nil, err
 	}
