@@ -73,7 +73,7 @@ func (p *plan) symbols(userConfig string) error {
 	if err != nil {
 		return fmt.Errorf("build %s: %w", p.tree.Name, err)
 	}
-	all, err := config.Load(p.profile)
+	all, err := config.Load(p.profile, userConfig == "")
 	if err != nil {
 		return err
 	}

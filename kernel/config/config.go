@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/runvm/runvm/kernel/kconfig"
@@ -44,16 +45,22 @@ func IsPath(element string) bool {
 
 // Load returns the symbols of a comma-separated list of profiles, fragments
 // ("debug.config" is a path, "debug" is not) and paths of users' fragments, in
-// that order. "" is Default.
-func Load(list string) ([]kconfig.Symbol, error) {
+// that order. "" is Default. trim says whether to include the symbols that
+// profiles switch off to be quick to build; on top of a user's own .config,
+// which may need them, they are left alone.
+func Load(list string, trim bool) ([]kconfig.Symbol, error) {
 	if list == "" {
 		list = Default
 	}
 	var all []kconfig.Symbol
 	for _, element := range strings.Split(list, ",") {
-		symbols, err := load(strings.TrimSpace(element))
+		element = strings.TrimSpace(element)
+		symbols, err := load(element)
 		if err != nil {
 			return nil, err
+		}
+		if !trim && !IsPath(element) {
+			symbols = slices.DeleteFunc(symbols, func(s kconfig.Symbol) bool { return s.Value == "n" })
 		}
 		all = append(all, symbols...)
 	}

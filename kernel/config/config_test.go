@@ -35,7 +35,7 @@ func TestEverySymbolSaysWhy(t *testing.T) {
 func TestEveryProfileLoads(t *testing.T) {
 	t.Parallel()
 	for _, name := range Profiles() {
-		if symbols, err := Load(name); err != nil || len(symbols) < 50 {
+		if symbols, err := Load(name, true); err != nil || len(symbols) < 50 {
 			t.Errorf("profile %s: %d symbols, %v", name, len(symbols), err)
 		}
 	}
@@ -64,12 +64,24 @@ func TestLoadList(t *testing.T) {
 	if err := os.WriteFile(file, []byte("CONFIG_XFS_FS=y\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	symbols, err := Load("fuse, " + file)
+	symbols, err := Load("fuse, "+file, true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if last := symbols[len(symbols)-1]; last.Name != "XFS_FS" || symbols[0].Name != "FUSE_FS" {
 		t.Errorf("Load: first %s, last %s", symbols[0].Name, last.Name)
+	}
+	if err := os.WriteFile(file, []byte("# CONFIG_XFS_FS is not set\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	symbols, err = Load("plain,"+file, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, s := range symbols {
+		if own := i == len(symbols)-1; (s.Value == "n") != own {
+			t.Errorf("without trim: %s", s.Line())
+		}
 	}
 	for list, want := range map[string]string{
 		"fast":           `profile "fast" is unknown: use debug, plain or`,
@@ -78,7 +90,7 @@ func TestLoadList(t *testing.T) {
 		"../../../etc/x": "read fragment",
 		"/":              "not a file",
 	} {
-		if _, err := Load(list); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Load(list, true); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Load(%q): %v, want %q", list, err, want)
 		}
 	}
