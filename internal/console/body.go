@@ -54,7 +54,7 @@ func (r *reader) collect(opener line, rule *rule, rest scanner) body {
 				break
 			}
 		}
-		if foreign(text) && (l.context == "" || l.context == "console") {
+		if foreign(text) && (l.context == "" || l.context == "console") || rule.proof && strings.Contains(text, " invoked oom-killer: ") {
 			b.extra = true
 			break
 		}
@@ -79,8 +79,7 @@ func foreign(text string) bool {
 	return strings.Contains(text, "FAULT_INJECTION: forcing a failure") ||
 		strings.Contains(text, "FAULT_FLAG_ALLOW_RETRY missing") ||
 		strings.Contains(text, ": page allocation failure: ") ||
-		strings.Contains(text, "vmalloc: allocation failure") ||
-		strings.Contains(text, " invoked oom-killer: ")
+		strings.Contains(text, "vmalloc: allocation failure")
 }
 
 // trim takes off the lines that start the next report.

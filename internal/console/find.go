@@ -6,7 +6,10 @@
 // complaint can be looked up: "KASAN: slab-use-after-free Read in fuse_copy_page".
 package console
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 // Find returns the complaints in log, the first one first, at most MaxCrashes.
 // What follows from a complaint (the panic after an oops, the second half of a
@@ -120,7 +123,7 @@ func (r *reader) reboot(l line) {
 	const title = "unexpected kernel reboot"
 	r.found = append(r.found, Crash{
 		Kind: Reboot, Fault: FaultReset, Title: title, Lines: [2]int{l.n, l.n},
-		Text: string(l.text), Fingerprint: fingerprint(Reboot, FaultReset, title, nil),
+		Text: strings.ToValidUTF8(string(l.text), "?"), Fingerprint: fingerprint(Reboot, FaultReset, title, nil),
 	})
 }
 

@@ -58,7 +58,7 @@ const (
 var ruleset = sync.OnceValue(func() []rule {
 	var all []rule
 	for _, family := range [][]rule{
-		sanitizerRules(), faultRules(), bugRules(), warningRules(),
+		sanitizerRules(), faultRules(), bugRules(), structureRules(), warningRules(),
 		lockRules(), hangRules(), panicRules(),
 	} {
 		all = append(all, family...)

@@ -1,0 +1,96 @@
+package console
+
+// bugRules are assertions of the kernel.
+func bugRules() []rule {
+	locks := []string{"spin_", "spin_bug", "_lock", "rwlock"}
+	return []rule{
+		{
+			mark: "kernel BUG at mm/usercopy.c", opener: re(`kernel BUG at mm/usercopy\.c`),
+			kind: Bug, fault: FaultUsercopy, title: "BUG: bad usercopy in %F", place: inPointer, skip: []string{"usercopy", "__check"}, follows: true,
+		},
+		{
+			mark: "usercopy: Kernel memory ", opener: re(`usercopy: Kernel memory (?:exposure|overwrite) attempt detected`),
+			kind: Bug, fault: FaultUsercopy, title: "BUG: bad usercopy in %F", place: inPointer, skip: []string{"usercopy", "__check"},
+		},
+		{
+			mark: "kernel BUG at lib/list_debug.c", opener: re(`kernel BUG at lib/list_debug\.c`),
+			kind: MemorySafety, fault: FaultList, title: "BUG: corrupted list in %F", place: inPointer, follows: true,
+		},
+		{
+			mark: "ernel BUG ", opener: re(`[Kk]ernel BUG (?:at |\[#|in )`),
+			kind: Bug, fault: FaultBug, title: "kernel BUG in %F", place: inPointer, follows: true,
+		},
+		{
+			mark: "BUG: spinlock ", opener: re(`BUG: spinlock (lockup suspected|already unlocked|recursion|bad magic|wrong owner|wrong CPU|cpu recursion|trylock failure)`),
+			kind: Lockdep, fault: FaultSpinlock, title: "BUG: spinlock $1 in %F", place: inStack, skip: locks,
+		},
+		{
+			mark: "BUG: rwlock ", opener: re(`BUG: rwlock (lockup suspected|[a-z ]+?) on CPU`),
+			kind: Lockdep, fault: FaultSpinlock, title: "BUG: rwlock $1 in %F", place: inStack, skip: locks,
+		},
+		{
+			mark: "BUG: sleeping function called", opener: re(`BUG: sleeping function called from invalid context`),
+			kind: AtomicSleep, fault: FaultAtomicSleep, title: "BUG: sleeping function called from invalid context in %F", place: inStack,
+		},
+		{
+			mark: "BUG: scheduling while atomic", opener: re(`BUG: scheduling while atomic`),
+			kind: AtomicSleep, fault: FaultAtomicSleep, title: "BUG: scheduling while atomic in %F", place: inStack, skip: []string{"schedul", "^wait_", "^preempt_"},
+		},
+		{
+			mark: "BUG: using ", opener: re(`BUG: using ([a-z_]+\(\)) in preemptible`),
+			kind: Lockdep, fault: FaultPreemption, title: "BUG: using $1 in preemptible code in %F", place: inStack, skip: []string{"preempt", "debug_smp_processor_id"},
+		},
+		{
+			mark: "panicked at ", opener: re(`rust_kernel: panicked at `),
+			kind: Unknown, fault: FaultBug, describe: rustPanic, place: inStack,
+		},
+	}
+}
+
+// structureRules are checks of the kernel's data structures.
+func structureRules() []rule {
+	return []rule{
+		{
+			mark: "BUG: Bad page ", opener: re(`BUG: Bad page (state|map|cache)`),
+			kind: Unknown, fault: FaultPageState, title: "BUG: Bad page $1 in %F", place: inStack,
+			skip: []string{"bad_page", "check_", "free_", "_page", "_folio", "release_pages", "zap_", "unmap_", "bad_pte", "page_expected", "_pages", "__put_", "^put_", "^rmqueue", "tlb_"},
+		},
+		{
+			mark: "Bad rss-counter", opener: re(`BUG: (Bad rss-counter state)`),
+			kind: Unknown, fault: FaultPageState, title: "BUG: $1", stackless: true,
+		},
+		{
+			mark: " on freeing mm", opener: re(`BUG: (non-zero [a-z_]+ on freeing mm)`),
+			kind: Unknown, fault: FaultPageState, title: "BUG: $1", stackless: true,
+		},
+		{
+			mark: "BUG: Dentry ", opener: re(`BUG: Dentry .*still in use .*\[(unmount) of`),
+			kind: Unknown, fault: FaultBug, title: "BUG: Dentry still in use in $1",
+		},
+		{
+			mark: "Busy inodes after unmount", opener: re(`VFS: Busy inodes after unmount`),
+			kind: Fatal, fault: FaultBug, title: "VFS: Busy inodes after unmount (use-after-free)", stackless: true,
+		},
+		{
+			mark: "BUG ", opener: re(`^BUG (?:[A-Za-z0-9_:-]+) ?(?:\([^)]*\))?: ([A-Z][A-Za-z -]+?)(?:\. .*|\(.*|0x.*|$)`),
+			kind: Fatal, fault: FaultSlab, title: "BUG: $1", place: nowhere,
+		},
+		{
+			mark: " age=", opener: re(`INFO: ((?:Allocated|Freed|Slab) in .* age=.*)`),
+			kind: Unknown, fault: FaultSlab, describe: slabPiece,
+		},
+	}
+}
+
+// slabPiece titles a piece of SLUB's report whose head was lost.
+func slabPiece(m []string, _ []row) (Kind, string) {
+	return Unknown, "INFO: " + scrub(functionWords(m[1]))
+}
+
+// rustPanic takes the message, which is on the line after the place.
+func rustPanic(_ []string, rows []row) (Kind, string) {
+	if len(rows) < 2 || rows[1].text == "" {
+		return Unknown, "rust panic in %F"
+	}
+	return Unknown, scrub(rows[1].text) + " in %F"
+}
