@@ -218,6 +218,8 @@ func TestBadOptionsAreNamed(t *testing.T) {
 	}{
 		{Generated(good), Options{Path: "teleport"}, `read path "teleport": unknown (known: copy`},
 		{Generated(good), Options{Path: ""}, `read path "": unknown`},
+		{Generated(good), Options{Path: "splice"}, "read path splice: needs files"},
+		{Generated(good), Options{Path: "splice-move"}, "read path splice-move: needs files"},
 		{Generated(good), Options{Path: "copy", MaxRead: 4097}, "largest read of 4097 bytes"},
 		{Generated(good), Options{Path: "copy", MaxRead: 2 * MaxRead}, "largest read of 2097152 bytes"},
 		{Generated(good), Options{Path: "copy", MaxRead: -4096}, "largest read of -4096 bytes"},
@@ -233,5 +235,13 @@ func TestBadOptionsAreNamed(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: got %v, %v; want an error with %q", c.o, s, err, c.want)
 		}
+	}
+}
+
+func TestPathThatLacksSomethingIsNamed(t *testing.T) {
+	t.Parallel()
+	s := &Server{path: splicePath(), maxRead: 1 << 31} // no pipe is that large
+	if w, err := newWorker(s, -1); err == nil || !strings.Contains(err.Error(), "read path splice: pipe of") {
+		t.Errorf("got %v, %v", w, err)
 	}
 }

@@ -43,7 +43,7 @@ type worker struct {
 func newWorker(s *Server, dev int) (*worker, error) {
 	a, err := s.path.open(s.maxRead)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read path %s: %w", s.path.Name, err)
 	}
 	size := max(s.maxRead, minBuffer) + requestRoom
 	return &worker{
