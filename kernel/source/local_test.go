@@ -160,7 +160,7 @@ func TestStoreIgnoresTheCallersGit(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "linux")
 	write(t, dir, toy("7"))
 	tree, err := (&Store{Dir: t.TempDir()}).Get(t.Context(), dir)
-	if err != nil || tree.Version != "6.12.7" {
+	if err != nil || tree.Version != "6.12.7" || tree.Name != dir || tree.Dirty {
 		t.Errorf("tree %+v, %v", tree, err)
 	}
 	if diff := cmp.Diff(before, state(t, other)); diff != "" {
