@@ -1,0 +1,16 @@
+// Package rsplice tests rsplice(2) as its manual describes it: what each form of
+// the call does and refuses, and that a server can neither show a reader
+// what was in memory before nor write there after the reader has gone on.
+//
+// The server is the test itself, speaking the FUSE protocol on the device: a
+// test of the call must decide request by request what is claimed, filled and
+// answered. Readers are processes of their own, the test binary run again: the
+// last descriptor of the device must close when a test dies, or its readers
+// would hang, and the test must be able to look at a reader that waits.
+//
+// All tests with a READ run twice: the page cache as its destination, and the
+// reader's own memory (FOPEN_DIRECT_IO).
+//
+// A kernel without the call skips them, by one sentence. That is for runs on
+// kernels without the series; with it, a skip is a failure of the kernel.
+package rsplice

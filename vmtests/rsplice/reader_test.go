@@ -1,0 +1,211 @@
+package rsplice
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/runvm/runvm/vmtests/guest"
+)
+
+const (
+	// canary is what a reader's memory holds before it reads.
+	canary = 0xc5
+	// margin is how much of it lies on either side of what is read, in bytes.
+	margin = 100
+	// patience bounds every wait for a reader.
+	patience = 30 * time.Second
+)
+
+// readFile is the reader: it reads as job says, prints "count errno tail" when
+// read(2) has returned, waits for the end of in, and then prints its memory,
+// margins included, which shows what was written since. Tail is what tailOf
+// says.
+func readFile(job string, in io.Reader, out io.Writer) error {
+	var off int64
+	var size int
+	var path string
+	if _, err := fmt.Sscanf(job, "%d %d %s", &off, &size, &path); err != nil {
+		return fmt.Errorf("read job %q: %w", job, err)
+	}
+	mem, err := unix.Mmap(-1, 0, size+2*margin, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		return fmt.Errorf("map memory to read to: %w", err)
+	}
+	for i := range mem {
+		mem[i] = canary
+	}
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", path, err)
+	}
+	n, err := unix.Pread(fd, mem[margin:margin+size], off)
+	var errno unix.Errno
+	errors.As(err, &errno)
+	if _, err := fmt.Fprintln(out, n, int(errno), tailOf(fd, off+int64(max(n, 0)))); err != nil {
+		return err
+	}
+	if _, err := io.Copy(io.Discard, in); err != nil {
+		return err
+	}
+	_, err = out.Write(mem)
+	return err
+}
+
+// tailOf is how many bytes are not zero between the end of the file and the
+// end of its last page: mmap(2) is the only way to see them. It is -1 if they
+// cannot be mapped.
+func tailOf(fd int, end int64) int {
+	page := int64(os.Getpagesize())
+	if end%page == 0 {
+		return 0
+	}
+	mem, err := unix.Mmap(fd, end-end%page, int(page), unix.PROT_READ, unix.MAP_PRIVATE)
+	if err != nil {
+		return -1
+	}
+	tail := 0
+	for _, b := range mem[end%page:] {
+		if b != 0 {
+			tail++
+		}
+	}
+	return tail
+}
+
+// A reader is a process that reads from the server's file.
+type reader struct {
+	cmd   *exec.Cmd
+	stdin io.Closer
+	out   *bufio.Reader
+	off   int64
+	size  int
+	// returned yields what read(2) said.
+	returned chan result
+}
+
+type result struct {
+	n     int
+	errno unix.Errno
+	tail  int
+	err   error
+}
+
+// read starts a reader of size bytes at off.
+func (s *server) read(t *testing.T, off int64, size int) *reader {
+	t.Helper()
+	r := &reader{off: off, size: size, returned: make(chan result, 1)}
+	r.cmd = exec.Command(os.Args[0])
+	r.cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d %d %s", envRead, off, size, s.file()))
+	r.cmd.Stderr = os.Stderr
+	stdin, err := r.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := r.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.stdin, r.out = stdin, bufio.NewReader(stdout)
+	if err := r.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.beforeUnmount = append(s.beforeUnmount, func() { _ = r.cmd.Process.Kill() })
+	s.afterUnmount = append(s.afterUnmount, func() { _ = r.cmd.Wait() })
+	go func() {
+		var res result
+		var errno int
+		_, res.err = fmt.Fscanln(r.out, &res.n, &errno, &res.tail)
+		res.errno = unix.Errno(errno)
+		r.returned <- res
+	}()
+	return r
+}
+
+// wait serves what the reader asks for until its read(2) has returned.
+func (r *reader) wait(t *testing.T, s *server) result {
+	t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		select {
+		case res := <-r.returned:
+			if res.err != nil {
+				t.Fatalf("reader: %v", res.err)
+			}
+			return res
+		default:
+			s.serve(t)
+		}
+	}
+	t.Fatal("reader: read(2) does not return")
+	return result{}
+}
+
+// memory ends the reader and returns what it read to, margins included.
+func (r *reader) memory(t *testing.T, s *server) []byte {
+	t.Helper()
+	r.stdin.Close()
+	got := make(chan []byte, 1)
+	go func() {
+		b, _ := io.ReadAll(r.out)
+		got <- b
+	}()
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		select {
+		case mem := <-got:
+			if len(mem) != r.size+2*margin {
+				t.Fatalf("reader: %d bytes of memory, want %d", len(mem), r.size+2*margin)
+			}
+			return mem
+		default:
+			s.serve(t)
+		}
+	}
+	t.Fatal("reader: does not end")
+	return nil
+}
+
+// gets checks that the reader gets n bytes of the file, and that nothing else
+// of its memory was written to.
+func (r *reader) gets(t *testing.T, s *server, n int) {
+	t.Helper()
+	if res := r.wait(t, s); res.n != n {
+		t.Errorf("read: %d, %v; want %d bytes", res.n, res.errno, n)
+		return
+	}
+	mem := r.memory(t, s)
+	guest.Same(t, s.data, mem[margin:margin+n], r.off)
+	r.untouched(t, mem[:margin])
+	r.untouched(t, mem[margin+r.size:])
+}
+
+// fails checks that the reader gets an error, and that nothing was written to
+// its memory till now.
+func (r *reader) fails(t *testing.T, s *server, errnos ...unix.Errno) {
+	t.Helper()
+	res := r.wait(t, s)
+	found := false
+	for _, errno := range errnos {
+		found = found || res.errno == errno
+	}
+	if res.n != -1 || !found {
+		t.Errorf("read: %d, %v; want %v", res.n, res.errno, errnos)
+	}
+	r.untouched(t, r.memory(t, s))
+}
+
+func (r *reader) untouched(t *testing.T, mem []byte) {
+	t.Helper()
+	for i, b := range mem {
+		if b != canary {
+			t.Errorf("byte %d of the reader's memory is %#02x: written to behind its back", i, b)
+			return
+		}
+	}
+}
