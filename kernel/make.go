@@ -10,12 +10,17 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/runvm/runvm/internal/sh"
 )
 
 // maxLog bounds the log of one build, in bytes; a whole build writes 100 KiB.
 const maxLog = 64 << 20
+
+// grace is how long commands that run when another fails may take to end, and
+// to report errors of their own.
+const grace = 2 * time.Second
 
 // A made is what came of one run of make.
 type made struct {
@@ -35,7 +40,12 @@ func (l *lane) make(ctx context.Context, steps func(int), args ...string) (*made
 	}
 	defer log.Close()
 	m := &made{reader: &reader{log: log, room: maxLog, step: steps, trim: []string{l.src + "/", l.obj + "/"}}}
-	cmd := l.command(ctx, args)
+	making, stop := context.WithCancel(ctx)
+	defer stop()
+	// After an error each of make's children would go on to the end of its
+	// folders, which can take minutes.
+	m.stopped = func() { time.AfterFunc(grace, stop) }
+	cmd := l.command(making, args)
 	cmd.Stdout, cmd.Stderr = m, m
 	// Pdeathsig is about the thread that starts make: it must not end before.
 	runtime.LockOSThread()
@@ -98,7 +108,7 @@ func (l *lane) diagnose(m *made, err error) error {
 		return &MissingTool{Tool: m.missing, For: "building " + l.tree.Name}
 	case m.killed != "":
 		return &KilledError{Program: m.killed, Log: l.log}
-	case killed(err) != 0:
+	case killed(err) != 0 && len(m.stops) == 0:
 		return &KilledError{Program: "make", Log: l.log}
 	}
 	return &BuildError{Tree: l.tree.Name, Errors: m.complaints(), Log: l.log}

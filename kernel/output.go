@@ -26,8 +26,10 @@ var (
 		`undefined reference to |multiple definition of |ERROR: modpost: |^error: objtool: `)
 	// make[3]: *** No rule to make target 'fs/x.o', needed by 'fs/built-in.a'.  Stop.
 	makeError = regexp.MustCompile(`^(?:make(?:\[\d+\])?: \*\*\* |\S+:\d+: \*\*\* )(.*)`)
-	// gcc: fatal error: Killed signal terminated program cc1
-	killedProgram = regexp.MustCompile(`signal terminated program (\S+)|^(?:collect2|ccache): .*(?:terminated|killed) (?:with|by) signal`)
+	// gcc: fatal error: Killed signal terminated program cc1. "Terminated" is
+	// what a cancelled build says.
+	killedProgram = regexp.MustCompile(`(?:Killed|Bus error|Segmentation fault) signal terminated program (\S+)|` +
+		`^collect2: .*\b(\S+) terminated with signal (?:7|9|11) `)
 	killedBy      = regexp.MustCompile(`^make(?:\[\d+\])?: \*\*\* .*\] (?:Killed|Error 137)$|^Killed$`)
 	// /bin/sh: 1: flex: not found
 	notFound = regexp.MustCompile(`^(?:\S*/)?(?:ba|da)?sh: (?:line )?(?:\d+: )?(\S+): (?:command )?not found$|` +
@@ -45,6 +47,8 @@ type reader struct {
 	room int64 // bytes that the log may still grow
 	step func(int)
 	trim []string // prefixes of paths that mean nothing to people
+	// stopped, when set, is called once, when make reports the first error.
+	stopped func()
 
 	partial []byte
 	steps   int
@@ -94,7 +98,7 @@ func (r *reader) line(line string) {
 	}
 	r.full = r.full || strings.Contains(line, noSpace)
 	if m := killedProgram.FindStringSubmatch(line); m != nil {
-		r.killed = first(r.killed, m[1], "ld")
+		r.killed = first(r.killed, m[1], m[2])
 	} else if killedBy.MatchString(line) {
 		r.killed = first(r.killed, "compiler")
 	}
@@ -108,6 +112,9 @@ func (r *reader) line(line string) {
 	case compileError.MatchString(line):
 		r.errors = r.keep(r.errors, line)
 	case makeError.MatchString(line):
+		if len(r.stops) == 0 && r.stopped != nil {
+			r.stopped()
+		}
 		r.stops = r.keep(r.stops, makeError.FindStringSubmatch(line)[1])
 	}
 }
