@@ -30,7 +30,7 @@ var (
 	// what a cancelled build says.
 	killedProgram = regexp.MustCompile(`(?:Killed|Bus error|Segmentation fault) signal terminated program (\S+)|` +
 		`^collect2: .*\b(\S+) terminated with signal (?:7|9|11) `)
-	killedBy      = regexp.MustCompile(`^make(?:\[\d+\])?: \*\*\* .*\] (?:Killed|Error 137)$|^Killed$`)
+	killedBy = regexp.MustCompile(`^make(?:\[\d+\])?: \*\*\* .*\] (?:Killed|Error 137)$|^Killed$`)
 	// /bin/sh: 1: flex: not found
 	notFound = regexp.MustCompile(`^(?:\S*/)?(?:ba|da)?sh: (?:line )?(?:\d+: )?(\S+): (?:command )?not found$|` +
 		`^make(?:\[\d+\])?: ([A-Za-z0-9_.+-]+): No such file or directory$`)
