@@ -13,7 +13,7 @@ import (
 const (
 	maxFiles = 10_000
 	maxDepth = 64
-	maxFile  = 4 << 20
+	maxTotal = 64 << 20 // bytes of all files; Linux has 6 MiB
 	maxExpr  = 4 << 10
 )
 
@@ -53,6 +53,7 @@ type reader struct {
 	srcarch string
 	depends map[string]string
 	files   int
+	bytes   int64
 
 	blocks []block // the ifs, menus and choices around the current line
 	symbol string  // whose definition the current line is part of, or ""
@@ -77,8 +78,12 @@ func (r *reader) file(name string, depth int) error {
 		return nil
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() > maxFile {
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
 		return nil
+	}
+	if r.bytes += info.Size(); r.bytes > maxTotal {
+		return errBounds
 	}
 	sc := bufio.NewScanner(f)
 	sc.Buffer(nil, maxLine)
