@@ -10,7 +10,7 @@
 //	n, err = rsplice.Fill(pipeR, file, &offset, n, 0)       // filled from a file
 //	err = rsplice.Reply(device, unique, n)                  // n bytes are in place
 //
-// Each function is one system call. Errors are bare [unix.Errno] values, as those
+// or with Direct in place of Claim and Fill. Each function is one system call. Errors are bare [unix.Errno] values, as those
 // of package unix are. A call that a signal ended before it did anything is
 // started again by the kernel.
 package rsplice
@@ -85,6 +85,17 @@ func Claim(device int, unique uint64, pipe int, size int, flags int) (int, error
 // ESPIPE if off is set and the source has no positions; those of read(2).
 func Fill(pipe int, source int, off *int64, size int, flags int) (int, error) {
 	return call(pipe, nil, source, unsafe.Pointer(off), size, flags)
+}
+
+// Direct claims and fills in one call, without a pipe: it reads at most size bytes
+// from a source into the next empty bytes of a READ, and returns how many. What
+// the source does not fill can be claimed again. 0 means that the source has
+// ended, or that all has been claimed.
+//
+// Errors: those of Claim and Fill that do not come from a pipe; ENOENT also if
+// the READ ended meanwhile.
+func Direct(device int, unique uint64, source int, off *int64, size int) (int, error) {
+	return call(device, unsafe.Pointer(&unique), source, unsafe.Pointer(off), size, 0)
 }
 
 // Move takes at most size empty bytes from a pipe to another one, and returns

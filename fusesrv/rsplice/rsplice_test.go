@@ -28,6 +28,8 @@ func TestWrongDescriptorsAreRefused(t *testing.T) {
 	want(t, err, unix.EBADF)
 	_, err = Move(-1, -1, 1, 0)
 	want(t, err, unix.EBADF)
+	_, err = Direct(-1, 2, -1, &off, 1)
+	want(t, err, unix.EBADF)
 	_, err = Move(-1, -1, 1, unix.SPLICE_F_MOVE)
 	want(t, err, unix.EINVAL)
 }

@@ -84,7 +84,7 @@ func TestClaimRefusesWrongArguments(t *testing.T) {
 		{"wrong end of the pipe", s.device, s.pipe[0], req.unique, 0, unix.EBADF},
 		{"device open for reading", readOnly, s.pipe[1], req.unique, 0, unix.EBADF},
 		{"file without destinations", tmpfs, s.pipe[1], req.unique, 0, unix.EINVAL},
-		{"neither a pipe", s.device, tmpfs, req.unique, 0, unix.EINVAL},
+		{"neither a pipe, and no destination", tmpfs, tmpfs, req.unique, 0, unix.EINVAL},
 		{"unknown request", s.device, s.pipe[1], req.unique + 2, 0, unix.ENOENT},
 		{"request of another clone", clone, s.pipe[1], req.unique, 0, unix.ENOENT},
 		{"device not mounted", unmounted, s.pipe[1], req.unique, 0, unix.EPERM},

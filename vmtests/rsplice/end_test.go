@@ -24,11 +24,18 @@ type filling struct {
 func (s *server) fillLater(t *testing.T, req request) *filling {
 	t.Helper()
 	near, far := newSocket(t)
-	f := &filling{far: far, done: make(chan error, 1)}
-	go func() {
+	return s.began(t, req, far, func() error {
 		_, err := rsplice.Fill(s.pipe[0], near, nil, req.size, 0)
-		f.done <- err
-	}()
+		return err
+	})
+}
+
+// began starts a fill of a READ from the other end of far, and returns when the
+// kernel has begun it.
+func (s *server) began(t *testing.T, req request, far int, fill func() error) *filling {
+	t.Helper()
+	f := &filling{far: far, done: make(chan error, 1)}
+	go func() { f.done <- fill() }()
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		switch err := rsplice.Reply(s.device, req.unique, req.size); err {
 		case unix.EBUSY:
