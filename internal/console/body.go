@@ -107,8 +107,6 @@ func (r *reader) belongs(other, opener *rule, text string) bool {
 type ending struct {
 	leak   bool
 	frames int
-	trace  bool // inside a stack
-	marker bool // the report began under a line of "="
 }
 
 // before says that text does not belong to the report any more.

@@ -23,7 +23,8 @@ type Crash struct {
 	// Frames are those of the report's first stack, innermost first.
 	Frames []Frame `json:"frames,omitempty"`
 	// Fingerprint is the same for two crashes of one kind whose first five
-	// meaningful frames are the same: 16 hexadecimal digits.
+	// meaningful frames are the same: 16 hexadecimal digits. It is empty only
+	// where somebody else than Find noticed the crash.
 	Fingerprint string `json:"fingerprint"`
 }
 

@@ -52,7 +52,13 @@ type reader struct {
 	log      []byte
 	scanner  scanner
 	suspects *suspects
-	found    []Crash
+	// opened is what the last line asked for opens.
+	opened struct {
+		n     int
+		rule  *rule
+		match []string
+	}
+	found []Crash
 	// taken are the reports found, by context: up to which line each goes.
 	taken map[string]int
 }

@@ -32,11 +32,6 @@ func (r *report) candidates() []Frame {
 		return r.fromPointer()
 	case onlyPointer:
 		return r.pointedFrames()
-	case inWarning:
-		if frames := r.fromPointer(); len(frames) > 0 {
-			return frames
-		}
-		return r.first().frames
 	case inLock:
 		return append(r.locks(), r.first().frames...)
 	case inBecame:

@@ -51,7 +51,6 @@ const (
 	inBecame                 // where lockdep learned that interrupts take the lock
 	inStall                  // what the stalled CPU was asked to do
 	inHung                   // what the hung task waits in
-	inWarning                // at the instruction pointer of a warning, then in the stack
 )
 
 // ruleset is compiled when the first log is read.
@@ -70,9 +69,21 @@ func re(expr string) *regexp.Regexp { return regexp.MustCompile(expr) }
 
 // open returns the rule whose opener l is, and the groups it matched.
 func (r *reader) open(l line) (*rule, []string) {
-	if len(l.text) < 8 {
+	if len(l.text) < minOpener {
 		return nil, nil
 	}
+	if r.opened.n != l.n { // the line that ended a report is asked for twice
+		r.opened.rule, r.opened.match = r.match(l)
+		r.opened.n = l.n
+	}
+	return r.opened.rule, r.opened.match
+}
+
+// minOpener is the length of the shortest opener, "BUG:" with what is lost
+// after it left out, in bytes.
+const minOpener = 4
+
+func (r *reader) match(l line) (*rule, []string) {
 	text := string(l.text)
 	for i := range r.rules {
 		rule := &r.rules[i]

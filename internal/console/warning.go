@@ -21,11 +21,11 @@ func warningRules() []rule {
 	return append(rules,
 		rule{
 			mark: "usb_submit_urb", opener: re(`WARNING: (?:.* at )?\S+ (?:at )?usb_submit_urb\b`),
-			kind: Warning, fault: FaultWarning, title: "WARNING in %F/usb_submit_urb", place: inWarning, skip: urb,
+			kind: Warning, fault: FaultWarning, title: "WARNING in %F/usb_submit_urb", place: inPointer, skip: urb,
 		},
 		rule{
 			mark: "WARNING: ", opener: re(warned + `\S+:\d+`),
-			kind: Warning, fault: FaultWarning, title: "WARNING in %F", place: inWarning,
+			kind: Warning, fault: FaultWarning, title: "WARNING in %F", place: inPointer,
 		},
 		rule{
 			mark: "WARNING: kernel stack ", opener: re(`WARNING: kernel stack regs at [0-9a-f]+ in [^ ]* has bad '([^']+)' value`),
@@ -53,6 +53,6 @@ const warned = `WARNING: (?:CPU: \d+ PID: \d+ at |at )?`
 func at(file, function, what string, fault Fault, skip ...string) rule {
 	return rule{
 		mark: strings.ReplaceAll(directory(file), `\`, ""), opener: re(warned + file + `:\d+ (?:(?:at )?_*` + function + `|at 0x)`),
-		kind: Warning, fault: fault, title: "WARNING: " + what + " in %F", place: inWarning, skip: skip,
+		kind: Warning, fault: fault, title: "WARNING: " + what + " in %F", place: inPointer, skip: skip,
 	}
 }
