@@ -25,7 +25,7 @@ host:
 test: check guest e2e ## everything: check, then guest tests, then runvm itself against real kernels
 
 guest: build ## the guest tests on the patched kernel
-	./runvm test -kernel $(KERNEL) -patches $(PATCHES) ./vmtests/...
+	./runvm test -kernel $(KERNEL) -patches $(PATCHES) ./vmtests/... ./fusesrv/...
 
 e2e: build ## runvm itself: verdicts of kernels that really crash, hang, stay silent
 	go test -tags e2e -count 1 -timeout 60m ./internal/e2e
@@ -34,4 +34,4 @@ bench: build ## seconds: cold and warm builds, command to verdict, start of QEMU
 	go test -tags e2e -count 1 -timeout 60m -run '^$$' -bench . ./internal/e2e
 
 boots: build ## 200 boots of 200 on a loaded machine
-	go test -count 1 -timeout 60m -run '^TestBoots$$' ./internal/vm -args -boots 200 -kernel $$(./runvm build -print vmlinux)
+	go test -count 1 -timeout 120m -run '^TestBoots$$' ./internal/vm -boots 200 -kernel $$(./runvm build -print vmlinux)

@@ -99,6 +99,10 @@ func shellAction(ctx context.Context, c *cli.Command) error {
 		return err
 	}
 	x.Guest.Silence, x.Guest.Deadline = 0, 0
+	// Built before the terminal is in raw mode, in which Ctrl-C is the guest's.
+	if _, err := cond.Build(ctx, x.Kernel); err != nil {
+		return err
+	}
 	tty, rows, cols, restore, err := terminal()
 	if err != nil {
 		return err
@@ -118,21 +122,22 @@ type stdio struct {
 }
 
 // terminal is the user's terminal in raw mode, with its size and what puts it
-// back; a standard input that is no terminal is used as it is.
+// back.
 func terminal() (tty io.ReadWriter, rows, cols uint16, restore func(), err error) {
-	tty, rows, cols, restore = stdio{os.Stdin, os.Stdout}, 24, 80, func() {}
 	fd := int(os.Stdin.Fd())
 	if !term.IsTerminal(fd) {
-		return tty, rows, cols, restore, nil
+		err := errors.New("shell: standard input is no terminal: use runvm exec -- sh -c COMMANDS")
+		return nil, 0, 0, nil, &usageError{err, "runvm help shell"}
 	}
-	if w, h, err := term.GetSize(fd); err == nil {
-		rows, cols = uint16(h), uint16(w)
+	width, height, err := term.GetSize(fd)
+	if err != nil {
+		return nil, 0, 0, nil, fmt.Errorf("terminal: %w", err)
 	}
 	state, err := term.MakeRaw(fd)
 	if err != nil {
 		return nil, 0, 0, nil, fmt.Errorf("terminal: %w", err)
 	}
-	return tty, rows, cols, func() { _ = term.Restore(fd, state) }, nil
+	return stdio{os.Stdin, os.Stdout}, uint16(height), uint16(width), func() { _ = term.Restore(fd, state) }, nil
 }
 
 func vmtestCommand() *cli.Command {

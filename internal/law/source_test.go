@@ -31,7 +31,7 @@ func TestLibrariesDoNotActLikePrograms(t *testing.T) {
 		for _, name := range p.GoFiles {
 			file := filepath.Join(p.Dir, name)
 			fset := token.NewFileSet()
-			f, err := parser.ParseFile(fset, file, nil, parser.SkipObjectResolution)
+			f, err := parser.ParseFile(fset, file, nil, parser.SkipObjectResolution|parser.ParseComments)
 			if err != nil {
 				t.Fatal(err)
 			}
