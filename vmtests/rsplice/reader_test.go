@@ -2,6 +2,7 @@ package rsplice
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -26,8 +27,8 @@ const (
 
 // readFile is the reader: it reads as job says, prints "count errno tail" when
 // read(2) has returned, waits for the end of in, and then prints its memory,
-// margins included, which shows what was written since. Tail is what tailOf
-// says.
+// margins included, unless that was written to since read(2) returned. Tail is
+// what tailOf says.
 func readFile(job string, in io.Reader, out io.Writer) error {
 	var off int64
 	var size int
@@ -47,6 +48,7 @@ func readFile(job string, in io.Reader, out io.Writer) error {
 		return fmt.Errorf("open %s: %w", path, err)
 	}
 	n, err := unix.Pread(fd, mem[margin:margin+size], off)
+	returned := bytes.Clone(mem)
 	var errno unix.Errno
 	errors.As(err, &errno)
 	if _, err := fmt.Fprintln(out, n, int(errno), tailOf(fd, off+int64(max(n, 0)))); err != nil {
@@ -54,6 +56,9 @@ func readFile(job string, in io.Reader, out io.Writer) error {
 	}
 	if _, err := io.Copy(io.Discard, in); err != nil {
 		return err
+	}
+	if !bytes.Equal(mem, returned) {
+		return errors.New("memory was written to after read(2) had returned")
 	}
 	_, err = out.Write(mem)
 	return err

@@ -33,6 +33,7 @@ const (
 
 	initExt      = 1 << 30
 	directIO     = 1 << 0  // FOPEN_DIRECT_IO
+	keepCache    = 1 << 1  // FOPEN_KEEP_CACHE
 	uniqueResend = 1 << 63 // FUSE_UNIQUE_RESEND
 	inHeader     = 40
 	outHeader    = 16

@@ -1,0 +1,166 @@
+package rsplice
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/runvm/runvm/fusesrv/pattern"
+	"github.com/runvm/runvm/fusesrv/rsplice"
+	"github.com/runvm/runvm/vmtests/guest"
+)
+
+// A slowDisk is a block device that answers when the test lets it: a loop
+// device on a file of another server. A read of it cannot be interrupted, so a
+// fill from it outlives its READ.
+type slowDisk struct {
+	*server
+	fd int
+}
+
+// whileServing does what the server must be asked for.
+func (s *server) whileServing(t *testing.T, do func() error) {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+			return
+		default:
+			s.serve(t)
+		}
+	}
+	t.Fatal("a call that needs the server does not return")
+}
+
+func newSlowDisk(t *testing.T) *slowDisk {
+	t.Helper()
+	d := &slowDisk{server: mountWith(t, 0, 0), fd: -1}
+	d.data = pattern.Pattern{Seed: 99, File: 99}
+	d.whileServing(t, d.attach)
+	t.Cleanup(func() {
+		d.whileServing(t, func() error {
+			_ = unix.IoctlSetInt(d.fd, unix.LOOP_CLR_FD, 0)
+			return unix.Close(d.fd)
+		})
+	})
+	return d
+}
+
+// attach opens a loop device on the server's file.
+func (d *slowDisk) attach() error {
+	control, err := unix.Open("/dev/loop-control", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open /dev/loop-control: %w", err)
+	}
+	defer unix.Close(control)
+	no, err := unix.IoctlRetInt(control, unix.LOOP_CTL_GET_FREE)
+	if err != nil {
+		return fmt.Errorf("get a loop device: %w", err)
+	}
+	file, err := unix.Open(d.file(), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", d.file(), err)
+	}
+	defer unix.Close(file)
+	name := fmt.Sprintf("/dev/loop%d", no)
+	if d.fd, err = unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+		return fmt.Errorf("open %s: %w", name, err)
+	}
+	if err := unix.IoctlSetInt(d.fd, unix.LOOP_SET_FD, file); err != nil {
+		return fmt.Errorf("attach %s: %w", name, err)
+	}
+	return nil
+}
+
+// fillFrom starts a fill of all of a claimed READ from the disk, and returns
+// when the disk has been asked, together with what it was asked.
+func (s *server) fillFrom(t *testing.T, d *slowDisk, req request) (*filling, request) {
+	t.Helper()
+	f := &filling{done: make(chan error, 1)}
+	go func() {
+		var off int64
+		_, err := rsplice.Fill(s.pipe[0], d.fd, &off, req.size, 0)
+		f.done <- err
+	}()
+	return f, d.next(t)
+}
+
+// The page that a fill still writes to when its READ has failed is not in the
+// page cache any more.
+func TestLateFillIsNotSeenInThePageCache(t *testing.T) {
+	need(t)
+	s, d := mount(t, keepCache), newSlowDisk(t)
+	r := s.read(t, 0, guest.PageSize())
+	req := s.next(t)
+	s.claim(t, req)
+	f, asked := s.fillFrom(t, d, req)
+	if err := s.reply(req.unique, unix.EIO, nil); err != nil {
+		t.Fatalf("error reply: %v", err)
+	}
+	r.gets(t, s, guest.PageSize()) // asks again
+
+	if err := d.replyData(asked, asked.size); err != nil {
+		t.Fatal(err)
+	}
+	d.serve(t)
+	_ = f.ends(t)
+	before := s.copied
+	r = s.read(t, 0, guest.PageSize())
+	r.gets(t, s, guest.PageSize())
+	if s.copied != before {
+		t.Error("the page was read again: the test has shown nothing")
+	}
+}
+
+// A reader's own memory cannot be taken away from a fill: read(2) returns when
+// the fill is over, and nobody but the reader waits for that.
+func TestReaderWaitsForALateFill(t *testing.T) {
+	need(t)
+	for name, end := range map[string]func(t *testing.T, s *server, req request){
+		"error-reply": func(t *testing.T, s *server, req request) {
+			if err := s.reply(req.unique, unix.EIO, nil); err != nil {
+				t.Fatalf("error reply: %v", err)
+			}
+		},
+		"forced-unmount": func(t *testing.T, s *server, req request) {
+			_ = unix.Unmount(s.dir, unix.MNT_FORCE)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, d := mount(t, directIO), newSlowDisk(t)
+			r := s.read(t, 0, guest.PageSize())
+			req := s.next(t)
+			s.claim(t, req)
+			f, asked := s.fillFrom(t, d, req)
+
+			start := time.Now()
+			end(t, s, req)
+			if took := time.Since(start); took > prompt {
+				t.Errorf("the end of the READ took %v", took)
+			}
+			time.Sleep(50 * time.Millisecond)
+			select {
+			case res := <-r.returned:
+				t.Errorf("read: %d, %v while its memory was being filled", res.n, res.errno)
+				r.returned <- res
+			default:
+			}
+			if err := d.replyData(asked, asked.size); err != nil {
+				t.Fatal(err)
+			}
+			d.serve(t)
+			_ = f.ends(t)
+			if res := r.wait(t, s); res.n != -1 {
+				t.Errorf("read: %d, %v; want an error", res.n, res.errno)
+			}
+			r.memory(t, s)
+		})
+	}
+}
