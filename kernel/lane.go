@@ -93,7 +93,7 @@ func (l *lane) checkout(ctx context.Context) error {
 
 // guess is how many commands a build takes where nothing is known: what plain
 // takes of Linux 6.12.
-const guess = 1450
+const guess = 1770
 
 // compile runs make, marked and counted.
 func (l *lane) compile(ctx context.Context) error {
