@@ -98,6 +98,10 @@ func shellAction(ctx context.Context, c *cli.Command) error {
 	if err != nil {
 		return err
 	}
+	if !term.IsTerminal(int(os.Stdin.Fd())) {
+		err := errors.New("shell: standard input is no terminal: use runvm exec -- sh -c COMMANDS")
+		return &usageError{err, "runvm help shell"}
+	}
 	x.Guest.Silence, x.Guest.Deadline = 0, 0
 	// Built before the terminal is in raw mode, in which Ctrl-C is the guest's.
 	if _, err := cond.Build(ctx, x.Kernel); err != nil {
@@ -125,10 +129,6 @@ type stdio struct {
 // back.
 func terminal() (tty io.ReadWriter, rows, cols uint16, restore func(), err error) {
 	fd := int(os.Stdin.Fd())
-	if !term.IsTerminal(fd) {
-		err := errors.New("shell: standard input is no terminal: use runvm exec -- sh -c COMMANDS")
-		return nil, 0, 0, nil, &usageError{err, "runvm help shell"}
-	}
 	width, height, err := term.GetSize(fd)
 	if err != nil {
 		return nil, 0, 0, nil, fmt.Errorf("terminal: %w", err)

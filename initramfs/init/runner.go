@@ -144,9 +144,12 @@ func fork(t *wire.Test, files []int) (int, error) {
 	for i, fd := range files {
 		fds[i] = uintptr(fd)
 	}
+	// u-root's commands are one program that looks at argv[0]: for a link such
+	// as sh it finds the command behind only by the link's whole path.
+	argv := append([]string{path}, t.Argv[1:]...)
 	var pid int
 	unranked(func() {
-		pid, err = syscall.ForkExec(path, t.Argv, &syscall.ProcAttr{
+		pid, err = syscall.ForkExec(path, argv, &syscall.ProcAttr{
 			Dir:   dir,
 			Env:   environment(t.Env),
 			Files: fds,

@@ -62,7 +62,7 @@ func module(b *testing.B, dir string, n int) {
 func warm(b *testing.B, change bool) {
 	dir := b.TempDir()
 	module(b, dir, 0)
-	runvm(b, dir, nil, "test", ".")
+	runvm(b, dir, nil, "test", "-patches", series(b), ".")
 	var total, first, end []time.Duration
 	for i := 0; b.Loop(); i++ {
 		if change {
@@ -70,7 +70,7 @@ func warm(b *testing.B, change bool) {
 		}
 		out := filepath.Join(b.TempDir(), "run")
 		start := time.Now()
-		runvm(b, dir, nil, "test", "-o", out, ".")
+		runvm(b, dir, nil, "test", "-patches", series(b), "-o", out, ".")
 		total = append(total, time.Since(start))
 		data, err := os.ReadFile(filepath.Join(out, "vm.json"))
 		if err != nil {
@@ -106,7 +106,7 @@ func BenchmarkChangedFile(b *testing.B) {
 			b.Fatal(err)
 		}
 		start := time.Now()
-		runvm(b, dir, nil, "build", "-patches", name)
+		runvm(b, dir, nil, "build", "-patches", series(b), "-patches", name)
 		took = append(took, time.Since(start))
 	}
 	b.ReportMetric(0, "ns/op")
@@ -119,7 +119,7 @@ func BenchmarkColdBuild(b *testing.B) {
 	for b.Loop() {
 		cache := b.TempDir()
 		start := time.Now()
-		dir := strings.TrimSpace(runvm(b, cache, []string{"XDG_CACHE_HOME=" + cache, "CCACHE_DISABLE=1"}, "build"))
+		dir := strings.TrimSpace(runvm(b, cache, []string{"XDG_CACHE_HOME=" + cache, "CCACHE_DISABLE=1"}, "build", "-patches", series(b)))
 		b.ReportMetric(time.Since(start).Seconds(), "all-s")
 		lines := strings.Split(dir, "\n")
 		data, err := os.ReadFile(filepath.Join(lines[len(lines)-1], "meta.json"))

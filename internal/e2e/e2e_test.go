@@ -26,9 +26,13 @@ func repository(t testing.TB) string {
 	return dir
 }
 
-// TestRunvm runs the scripts of testdata with the user's own cache, so that
-// kernels are built once. The scripts run one after the other: each boots
-// guests, and two of them check that guests do not disturb each other.
+// series is the folder of the series that the main job applies.
+func series(t testing.TB) string {
+	return filepath.Join(repository(t), "patches", "linux-6.12")
+}
+
+// TestRunvm runs the scripts of testdata with the user's own cache and the
+// series of the main job ($SERIES), so that kernels are built once.
 func TestRunvm(t *testing.T) {
 	repo := repository(t)
 	cache, err := os.UserCacheDir()
@@ -40,6 +44,7 @@ func TestRunvm(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("REPO", repo)
+			env.Setenv("SERIES", series(t))
 			env.Setenv("XDG_CACHE_HOME", cache)
 			env.Setenv("PATH", repo+":"+os.Getenv("PATH"))
 			for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOPATH", "GOPROXY", "GOSUMDB"} {

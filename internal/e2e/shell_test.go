@@ -18,7 +18,7 @@ func TestShell(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer console.Close()
-	cmd := exec.Command(filepath.Join(repository(t), "runvm"), "shell")
+	cmd := exec.Command(filepath.Join(repository(t), "runvm"), "shell", "-patches", series(t))
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = console.Tty(), console.Tty(), console.Tty()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
