@@ -100,7 +100,7 @@ func BenchmarkChangedFile(b *testing.B) {
 	stamp := time.Now().UnixNano()
 	var took []time.Duration
 	for i := 0; b.Loop(); i++ {
-		patch := fmt.Sprintf("--- a/fs/splice.c\n+++ b/fs/splice.c\n@@ -1,1 +1,2 @@\n // SPDX-License-Identifier: GPL-2.0-only\n+/* %d %d */\n", stamp, i)
+		patch := fmt.Sprintf("--- a/fs/splice.c\n+++ b/fs/splice.c\n@@ -1,2 +1,3 @@\n // SPDX-License-Identifier: GPL-2.0-only\n+/* %d %d */\n /*\n", stamp, i)
 		name := filepath.Join(dir, "one.patch")
 		if err := os.WriteFile(name, []byte(patch), 0o644); err != nil {
 			b.Fatal(err)

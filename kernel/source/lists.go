@@ -144,7 +144,7 @@ func (a apt) archivesWithoutLists(ctx context.Context, found *archives) error {
 
 // privateApt returns an apt with lists of its own of Debian's other suites,
 // fetched when they are older than a day. stale, when not empty, says that
-// they could not be fetched and are older.
+// some could not be fetched, or none and they are older.
 func (s *Store) privateApt(ctx context.Context, system apt) (private apt, stale string, err error) {
 	release, err := s.lock(ctx, "apt")
 	if err != nil {
@@ -166,10 +166,17 @@ func (s *Store) privateApt(ctx context.Context, system apt) (private apt, stale 
 	step := s.sink().Start("get Debian's package lists", 0, progress.Bytes)
 	err = aptError(private.command(ctx, "", "apt-get", "-q", "-o", "APT::Update::Error-Mode=any", "update").Run())
 	step.Done("")
-	if err == nil {
+	switch {
+	case err == nil:
 		return private, "", renameio.WriteFile(stamp, nil, 0o644)
+	case ctx.Err() != nil:
+		return apt{}, "", err
+	case !errors.Is(err, ErrNetwork):
+		// One suite that is expired or signed by a newer key takes nothing from
+		// the others: apt keeps the lists it could check, and only those.
+		return private, fmt.Sprintf("not every package list could be fetched: %v", err), renameio.WriteFile(stamp, nil, 0o644)
 	}
-	if _, statErr := os.Stat(stamp); statErr == nil && errors.Is(err, ErrNetwork) {
+	if _, statErr := os.Stat(stamp); statErr == nil {
 		return private, fmt.Sprintf("package lists older than a day are used: %v", err), nil
 	}
 	return apt{}, "", fmt.Errorf("get Debian's package lists: %w", err)
