@@ -112,7 +112,7 @@ func (a apt) archives(ctx context.Context) (archives, error) {
 			found.add(target[1], target[2])
 		}
 	}
-	if len(out) == 0 {
+	if found.main == "" || found.security == "" {
 		err = a.archivesWithoutLists(ctx, &found)
 	}
 	if err == nil && found.main == "" {
@@ -121,7 +121,7 @@ func (a apt) archives(ctx context.Context) (archives, error) {
 	return found, err
 }
 
-// archivesWithoutLists is archives for a system whose lists were never
+// archivesWithoutLists is archives for a system some of whose lists were never
 // fetched or were thrown away, as in containers: what would be fetched is
 // asked for.
 func (a apt) archivesWithoutLists(ctx context.Context, found *archives) error {
