@@ -112,7 +112,7 @@ func (a apt) archives(ctx context.Context) (archives, error) {
 			found.add(target[1], target[2])
 		}
 	}
-	if found.main == "" || found.security == "" {
+	if len(out) == 0 || found.main != "" && found.security == "" {
 		err = a.archivesWithoutLists(ctx, &found)
 	}
 	if err == nil && found.main == "" {
