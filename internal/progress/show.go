@@ -14,10 +14,10 @@ import (
 const plainEvery = 15 * time.Second
 
 // quiet is how long a step must last before it is worth a word.
-const quiet = 400 * time.Millisecond
+const quiet = time.Second
 
 // New returns a Sink that writes to w: bars when w is a terminal, lines
-// otherwise. Steps shorter than 0.4 s leave no trace, so that a run whose
+// otherwise. Steps shorter than a second leave no trace, so that a run whose
 // results are all cached stays silent.
 func New(w io.Writer, terminal bool) Sink {
 	return &shower{w: w, terminal: terminal}
