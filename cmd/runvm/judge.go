@@ -47,16 +47,17 @@ func judgeAction(_ context.Context, c *cli.Command) error {
 	return show(c, c.Root().Writer, rep)
 }
 
-// judged is the line that judge -console prints for a log.
+// judged is the line that judge -console prints for a log. Of a log in which
+// nothing was found all but File is empty.
 type judged struct {
-	File      string        `json:"file"`
-	Found     bool          `json:"found"`
-	Kind      console.Kind  `json:"kind,omitempty"`
-	Title     string        `json:"title,omitempty"`
-	Corrupted bool          `json:"corrupted,omitempty"`
-	Guilty    console.Frame `json:"guilty,omitzero"`
-	First     int           `json:"first,omitempty"`
-	Last      int           `json:"last,omitempty"`
+	File      string       `json:"file"`
+	Found     bool         `json:"found"`
+	Kind      console.Kind `json:"kind"`
+	Title     string       `json:"title"`
+	Corrupted bool         `json:"corrupted"`
+	Guilty    string       `json:"guilty"` // function of the guilty frame
+	First     int          `json:"first"`  // lines of the report, from 1
+	Last      int          `json:"last"`
 }
 
 func judgeConsoles(w io.Writer, files []string) error {
@@ -73,7 +74,7 @@ func judgeConsoles(w io.Writer, files []string) error {
 		if crashes := console.Find(log); len(crashes) > 0 {
 			first := crashes[0]
 			line.Found, line.Kind, line.Title, line.Corrupted = true, first.Kind, first.Title, first.Corrupted
-			line.Guilty, line.First, line.Last = first.Guilty, first.Lines[0], first.Lines[1]
+			line.Guilty, line.First, line.Last = first.Guilty.Func, first.Lines[0], first.Lines[1]
 		}
 		if err := enc.Encode(line); err != nil {
 			return err
