@@ -178,9 +178,10 @@ func shareTag(i int) string { return fmt.Sprintf("share%d", i) }
 // kernelArgs end a run soon after its kernel is lost. An oops leaves locks held
 // and memory wrong, so what follows would only blame the innocent; a CPU that
 // is stuck complains for ever and lets nothing else run; a task stuck for 30 s,
-// under a debug kernel on a slow machine too, is stuck.
+// under a debug kernel on a slow machine too, is stuck, and its process with it.
 func kernelArgs() []string {
-	return []string{"oops=panic", "softlockup_panic=1", "sysctl.kernel.panic_on_rcu_stall=1", "sysctl.kernel.hung_task_timeout_secs=30"}
+	return []string{"oops=panic", "softlockup_panic=1", "sysctl.kernel.panic_on_rcu_stall=1",
+		"sysctl.kernel.hung_task_timeout_secs=30", "sysctl.kernel.hung_task_panic=1"}
 }
 
 // images returns the builder of root file systems.
