@@ -64,8 +64,8 @@ func (l *lane) command(ctx context.Context, args []string) *sh.Cmd {
 	cc, _ := compiler()
 	all := append([]string{"O=" + l.obj, "CC=" + cc}, flags()...)
 	// Paths in messages and debug information are the tree's, wherever the
-	// cache is.
-	prefix := "-ffile-prefix-map=" + l.src + "/= -ffile-prefix-map=" + l.obj + "/="
+	// cache is. gcc's own folder is the object folder, without a slash.
+	prefix := "-ffile-prefix-map=" + l.src + "/= -ffile-prefix-map=" + l.obj + "=."
 	all = append(all, "KCFLAGS="+prefix, "KAFLAGS="+prefix)
 	cmd := l.b.Sh.Command(ctx, l.src, "make", append(all, args...)...)
 	// A runvm that is killed must not leave a make in the lane behind.

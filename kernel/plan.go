@@ -20,7 +20,7 @@ import (
 
 // format is the version of the key and of meta.json. It grows when this
 // package changes what it makes of the same inputs.
-const format = 1
+const format = 2
 
 // maxConfig bounds a user's .config, in bytes.
 const maxConfig = 4 << 20
