@@ -22,23 +22,51 @@ type Crash struct {
 	Text string `json:"text,omitempty"`
 	// Frames are those of the report's first stack, innermost first.
 	Frames []Frame `json:"frames,omitempty"`
+	// Stacks are the report's other stacks, at most MaxStacks: where memory was
+	// allocated and freed, where locks were taken, what other CPUs did.
+	Stacks []Stack `json:"stacks,omitempty"`
 	// Fingerprint is the same for two crashes of one kind whose first five
 	// meaningful frames are the same: 16 hexadecimal digits. It is empty only
 	// where somebody else than Find noticed the crash.
 	Fingerprint string `json:"fingerprint"`
 }
 
+// A Stack is one of a report's further stacks.
+type Stack struct {
+	// Title is the line it stands under: "Freed by task 212:".
+	Title  string  `json:"title"`
+	Frames []Frame `json:"frames"` // innermost first, at most MaxFrames
+}
+
 // A Frame is one function of a stack.
 type Frame struct {
-	// Func is the function without suffixes the compiler added (.constprop.0).
+	// Func is the function without suffixes the compiler added (.constprop.0);
+	// empty where the log has only an address.
 	Func string `json:"func"`
+	// Symbol is Func with such a suffix; empty without one.
+	Symbol string `json:"symbol,omitempty"`
+	// Address is in hexadecimal digits; only of a frame without Func.
+	Address string `json:"address,omitempty"`
 	// Offset and Size are in bytes; both are 0 in a report that leaves them out.
 	Offset uint64 `json:"offset,omitempty"`
 	Size   uint64 `json:"size,omitempty"`
 	// Module holds the function; empty for vmlinux.
 	Module string `json:"module,omitempty"`
-	// Source is "fs/fuse/dev.c:902" where the log itself tells it.
+	// Exact says that the place is the instruction that was running. Any other
+	// is a return address: the call stands right before it.
+	Exact bool `json:"exact,omitempty"`
+	// Guessed says that the unwinder only found the frame on the stack ("? f").
+	Guessed bool `json:"guessed,omitempty"`
+	// Source is "fs/fuse/dev.c:902" where the log itself tells it, or the
+	// kernel's debug information does.
 	Source string `json:"source,omitempty"`
+	// Inlined says that the compiler put the function into the one of the
+	// frame after it. No log says so: debug information does.
+	Inlined bool `json:"inlined,omitempty"`
+	// Patch is the name of the patch that wrote the line Source.
+	Patch string `json:"patch,omitempty"`
+	// Doubt is why Source is missing or may be wrong, one line.
+	Doubt string `json:"doubt,omitempty"`
 	// Line is the line of the log, counted from 1.
 	Line int `json:"line"`
 }
@@ -48,4 +76,5 @@ const (
 	MaxCrashes = 64       // complaints of one log
 	MaxText    = 64 << 10 // bytes of Text
 	MaxFrames  = 128      // frames of one stack
+	MaxStacks  = 16       // further stacks of one report
 )

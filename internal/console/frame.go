@@ -13,7 +13,7 @@ const pc = `(?:\[?<?(?:0x)?[0-9a-f]{6,16}>?\]? ?)`
 const symbol = `([a-zA-Z_][a-zA-Z0-9_$]*)((?:\.[a-zA-Z0-9_.]+)?)\+(?:0x)?([0-9a-f]+)/(?:0x)?([0-9a-f]+)(?: \[([a-zA-Z0-9_]+)[^\]]*\])?`
 
 type patterns struct {
-	frame, arm, pointer, kernelIP, source, place *regexp.Regexp
+	frame, arm, pointer, kernelIP, source, place, bare *regexp.Regexp
 }
 
 func newPatterns() *patterns {
@@ -26,8 +26,10 @@ func newPatterns() *patterns {
 		// The instruction pointer of an exception in the kernel.
 		pointer:  regexp.MustCompile(`(?:\b[RE]?IP: |\bNIP:? |\bPC is at |\bpc : |\bepc : |--- interrupt: [0-9a-f]+ at |Krnl PSW .*\()(?:[0-9a-f]{4}:)?(?:` + pc + `[ \t]*){0,2}[ \t]*` + symbol),
 		kernelIP: regexp.MustCompile(`(?:\b[RE]?IP: |\bNIP:? |\bPC is at |\bpc : )(?:(?:0010|0060|[0-9a-f]{4}):)?(?:` + pc + `|0x[0-9a-f]+|\(null\)| )`),
-		place:    regexp.MustCompile(`[a-zA-Z0-9_-]+\.[chS]:[0-9]+`),
-		source:   regexp.MustCompile(`^ ([a-zA-Z0-9_./-]+\.[chS]:[0-9]+)`),
+		// A kernel without names for its functions: "[<ffffffff81>] 0xffffffff81".
+		bare:   regexp.MustCompile(`^(?:.*\bRIP: 0010:|[ \t]*(?:\[<[0-9a-f]{8,16}>\] )?)0x([0-9a-f]{8,16})[ \t]*$`),
+		place:  regexp.MustCompile(`[a-zA-Z0-9_-]+\.[chS]:[0-9]+`),
+		source: regexp.MustCompile(`^ ([a-zA-Z0-9_./-]+\.[chS]:[0-9]+)`),
 	}
 }
 
@@ -38,12 +40,12 @@ func (p *patterns) parse(text string, n int) (f Frame, sure, ok bool) {
 	}
 	if strings.Contains(text, " from ") {
 		if m := p.arm.FindStringSubmatch(text); m != nil && strings.Contains(text, "+0x") {
-			return newFrame(m[2], m[4], m[5], m[6], n), true, true
+			return newFrame(m[2], m[3], m[4], m[5], m[6], n), true, true
 		}
 	}
 	if strings.Contains(text, "+0x") || strings.Contains(text, "/0x") {
 		if m := p.frame.FindStringSubmatch(text); m != nil {
-			f = newFrame(m[2], m[4], m[5], m[6], n)
+			f = newFrame(m[2], m[3], m[4], m[5], m[6], n)
 			if s := p.source.FindStringSubmatch(m[7]); s != nil {
 				f.Source = s[1]
 			}
@@ -71,16 +73,37 @@ func (p *patterns) instruction(text string, n int) (f Frame, ok bool) {
 		return f, false
 	}
 	if m := p.pointer.FindStringSubmatch(text); m != nil {
-		return newFrame(m[1], m[3], m[4], m[5], n), true
+		f = newFrame(m[1], m[2], m[3], m[4], m[5], n)
+		f.Exact = true
+		return f, true
 	}
 	if strings.Contains(text, "RIP: 0033") || strings.Contains(text, "RIP: 002b") || strings.Contains(text, "EIP: 0023") || strings.Contains(text, "EIP: 0073") {
 		return f, false
 	}
+	if f, ok = p.address(text, n); ok {
+		f.Exact = true
+		return f, true
+	}
 	return f, p.kernelIP.MatchString(text)
 }
 
-func newFrame(name, offset, size, module string, n int) Frame {
+// address reads a frame, or an instruction pointer, that has no name.
+func (p *patterns) address(text string, n int) (f Frame, ok bool) {
+	if !strings.Contains(text, "0x") {
+		return f, false
+	}
+	m := p.bare.FindStringSubmatch(text)
+	if m == nil {
+		return f, false
+	}
+	return Frame{Address: m[1], Line: n}, true
+}
+
+func newFrame(name, suffix, offset, size, module string, n int) Frame {
 	f := Frame{Func: name, Module: module, Line: n}
+	if suffix != "" {
+		f.Symbol = name + suffix
+	}
 	f.Offset, _ = strconv.ParseUint(offset, 16, 64)
 	f.Size, _ = strconv.ParseUint(size, 16, 64)
 	return f

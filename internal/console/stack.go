@@ -28,9 +28,12 @@ type stack struct {
 	guessed []Frame
 	trace   bool // under "Call Trace:" or the like
 	pointed []pointed
+	// unnamed are frames that are only an address.
+	unnamed []pointed
 }
 
-// pointed is an instruction pointer inside a stack, before frame next.
+// pointed is an instruction pointer or an address inside a stack, before
+// frame next.
 type pointed struct {
 	frame Frame
 	next  int
@@ -58,11 +61,17 @@ func (r *report) take(s *stack, row row, opener bool) {
 		return
 	}
 	f, sure, ok := r.patterns.parse(row.text, row.n)
+	if !ok && s.trace && len(s.unnamed) < maxDepth {
+		if f, ok := r.patterns.address(row.text, row.n); ok {
+			s.unnamed = append(s.unnamed, pointed{frame: f, next: len(s.frames)})
+		}
+	}
 	if !ok || opener {
 		return
 	}
 	if !sure && !strings.Contains(row.text, "<EOI>") {
 		if len(s.guessed) < maxDepth {
+			f.Guessed = true
 			s.guessed = append(s.guessed, f)
 		}
 		return

@@ -23,8 +23,7 @@ func (r *report) crash() Crash {
 		c.Kind, title = Warning, headline(r.body.rows[0].text)
 	}
 	c.Title = scrub(strings.ReplaceAll(title, "%F", function))
-	c.Frames = r.plain().frames
-	c.Frames = c.Frames[:min(len(c.Frames), MaxFrames):min(len(c.Frames), MaxFrames)]
+	c.Frames, c.Stacks = r.shown()
 	c.Damage = r.damage(named && c.Guilty.Func == "")
 	c.Corrupted = c.Damage != ""
 	c.Text = r.text()
