@@ -63,14 +63,14 @@ type rule struct {
 var stages = []string{"kernel", "initramfs", "internal/vm", "internal/console"}
 
 func rules() []rule {
-	leaves := []string{"internal/sh", "internal/progress", "internal/wire"}
+	leaves := []string{"internal/ktap", "internal/progress", "internal/sh", "internal/wire"}
 	all := []string{"cmd", "fusesrv", "initramfs", "internal", "kernel", "patches", "vmtests"}
 	guest := []string{"fusesrv", "vmtests"}
 	rs := []rule{
 		{[]string{"initramfs/init"}, all, []string{"internal/wire"}, "PID 1 is built from its own sources and the protocol's, anywhere"},
 		{guest, all, guest, "guest code must not drag host code into the guest"},
 		{leaves, all, nil, "what every stage leans on leans on nothing"},
-		{[]string{"internal/verdict"}, all, []string{"internal/console", "internal/gotest", "internal/sh", "internal/wire"}, "the verdict is a function of recorded bytes; of sh it takes Quote"},
+		{[]string{"internal/verdict"}, all, []string{"internal/console", "internal/gotest", "internal/ktap", "internal/sh", "internal/wire"}, "the verdict is a function of recorded bytes; of sh it takes Quote"},
 		{[]string{"internal/console"}, all, nil, "the crash reader is a function of a log"},
 		{all, []string{"cmd"}, []string{"cmd"}, "programs are not libraries"},
 		{[]string{"initramfs", "internal/vm", "kernel", "internal/console", "internal/verdict", "internal/report", "internal/gotest", "internal/distro"},
