@@ -16,6 +16,9 @@ const (
 	maxKept   = 8 << 20 // bytes of all Outputs
 )
 
+// NeverEnded is the Why of a test whose subtests came, and whose result did not.
+const NeverEnded = "started and never ended"
+
 // A Status is the outcome of a Test.
 type Status string
 

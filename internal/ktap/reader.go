@@ -155,7 +155,7 @@ func (r *Reader) orphan(to int) {
 		if name == "" {
 			name = fmt.Sprintf("subtest %d", r.levels[len(r.levels)-1].seen+1)
 		}
-		r.keep(r.levels[len(r.levels)-1], Test{Name: name, Status: Incomplete, Why: "started and never ended", Tests: top.tests})
+		r.keep(r.levels[len(r.levels)-1], Test{Name: name, Status: Incomplete, Why: NeverEnded, Tests: top.tests})
 	}
 }
 

@@ -53,6 +53,7 @@ func Judge(in In) *Report {
 	for _, p := range in.Plan {
 		j.report.Programs = append(j.report.Programs, j.traces[p.ID].program(p))
 	}
+	j.kernelLog()
 	j.charge()
 	j.taint()
 	j.ending()

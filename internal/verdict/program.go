@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/runvm/runvm/internal/gotest"
+	"github.com/runvm/runvm/internal/ktap"
 	"github.com/runvm/runvm/internal/sh"
 	"github.com/runvm/runvm/internal/wire"
 )
@@ -18,6 +19,7 @@ type trace struct {
 	out         sh.Tail // of a program whose output has no events
 	tally       *tally  // of a Go test binary
 	decoder     *gotest.Decoder
+	tap         ktap.Reader // of standard output of another program
 }
 
 // traces sorts the records by program. Records of programs that were not
@@ -45,7 +47,7 @@ func (t *trace) add(r *wire.Record) {
 	case wire.Start:
 		t.start = r
 	case wire.Out:
-		t.write(r.Bytes())
+		t.write(r)
 	case wire.Error:
 		t.err = r.Text
 	case wire.Exit:
@@ -56,12 +58,15 @@ func (t *trace) add(r *wire.Record) {
 	}
 }
 
-func (t *trace) write(p []byte) {
+func (t *trace) write(r *wire.Record) {
 	if t.decoder != nil {
-		_, _ = t.decoder.Write(p)
+		_, _ = t.decoder.Write(r.Bytes())
 		return
 	}
-	_, _ = t.out.Write(p)
+	_, _ = t.out.Write(r.Bytes())
+	if r.Stream != 2 {
+		_, _ = t.tap.Write(r.Bytes())
+	}
 }
 
 func (t *trace) elapsed() time.Duration {
@@ -83,6 +88,11 @@ func (t *trace) program(plan Planned) Program {
 		p.Tests = t.tally.results(plan, t.exit != nil, t.ok())
 		p.worsen(ofTests(p.Tests))
 	}
+	doc := t.document()
+	if doc != nil {
+		t.tally.flooded = doc.Cut
+		p.tap(doc, t.exit != nil && t.exit.Code == exitSkip)
+	}
 	switch {
 	case t.err != "":
 		p.worsen(Broken, clip(t.err, maxReason))
@@ -91,12 +101,21 @@ func (t *trace) program(plan Planned) Program {
 	case t.exit == nil:
 		p.worsen(Incomplete, "started and never ended")
 	default:
-		p.exited(t.exit)
+		p.exited(t.exit, doc != nil)
 	}
 	if p.Verdict != Pass {
 		p.Output = t.output()
 	}
 	return p
+}
+
+// document is what a program told of its tests in the protocol of kselftests;
+// nil when it is a Go test or does not speak it.
+func (t *trace) document() *ktap.Document {
+	if t.decoder != nil {
+		return nil
+	}
+	return t.tap.Close()
 }
 
 func (t *trace) output() string {
@@ -106,8 +125,9 @@ func (t *trace) output() string {
 	return t.out.String()
 }
 
-// exited takes the way the program ended into account.
-func (p *Program) exited(r *wire.Record) {
+// exited takes the way the program ended into account; tap says that it speaks
+// the protocol of kselftests.
+func (p *Program) exited(r *wire.Record, tap bool) {
 	p.Exit = &Exit{Code: r.Code, Signal: r.Signal, TimedOut: r.TimedOut, Left: r.Left, Taint: r.Taint}
 	if r.TimedOut {
 		p.worsen(Hang, fmt.Sprintf("did not end within its time, %v", p.Elapsed.Round(time.Millisecond)))
@@ -120,6 +140,8 @@ func (p *Program) exited(r *wire.Record) {
 	case r.TimedOut:
 	case r.Signal != 0:
 		p.worsen(Fail, fmt.Sprintf("killed by signal %d (%v)", r.Signal, syscall.Signal(r.Signal)))
+	case r.Code == exitSkip && tap:
+		p.worsen(Skipped, "exit code 4: skipped")
 	case r.Code != 0:
 		p.worsen(Fail, fmt.Sprintf("exit code %d", r.Code))
 	}

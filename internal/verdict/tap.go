@@ -1,0 +1,114 @@
+package verdict
+
+import (
+	"bytes"
+	"regexp"
+	"strings"
+
+	"github.com/runvm/runvm/internal/console"
+	"github.com/runvm/runvm/internal/ktap"
+)
+
+// KernelLog is the ID of the program that stands for tests the kernel runs
+// itself and tells of in its log, as KUnit does.
+const KernelLog = "kernel log"
+
+// exitSkip is the exit code of a kselftest that does not apply here. It has
+// that meaning only for a program that speaks the protocol.
+const exitSkip = 4
+
+// tap judges what a program told of its tests; skipped says that it exited
+// with exitSkip, so that results it owes are no loss.
+func (p *Program) tap(doc *ktap.Document, skipped bool) {
+	p.Tests = flat(nil, "", doc.Tests)
+	missing := doc.Missing
+	if skipped {
+		missing = ""
+	}
+	if len(p.Tests) > 0 {
+		p.worsen(ofTests(p.Tests))
+	}
+	if doc.Skipped != "" && len(p.Tests) == 0 {
+		p.worsen(Skipped, doc.Skipped)
+	}
+	switch {
+	case doc.Bail != "" && missing != "":
+		p.worsen(Incomplete, "bailed out: "+join(doc.Bail, missing))
+	case doc.Bail != "":
+		p.worsen(Fail, "bailed out: "+doc.Bail)
+	case missing != "":
+		p.worsen(Incomplete, missing)
+	}
+}
+
+// flat appends tests and what is below them to all, a parent before its
+// subtests.
+func flat(all []Test, parent string, tests []ktap.Test) []Test {
+	for _, t := range tests {
+		judged := Test{Name: parent + t.Name, Verdict: ofStatus(t.Status), Reached: true, Runs: 1, Output: t.Output}
+		if judged.Verdict != Pass {
+			judged.Reason = t.Why
+		}
+		if judged.Verdict == Fail && judged.Reason == "" {
+			judged.Reason = complaint(t.Output)
+		}
+		if t.Status == ktap.Incomplete && t.Why == ktap.NeverEnded {
+			judged.Runs = 0
+		}
+		all = flat(append(all, judged), judged.Name+"/", t.Tests)
+	}
+	return all
+}
+
+func ofStatus(s ktap.Status) Verdict {
+	switch s {
+	case ktap.Pass:
+		return Pass
+	case ktap.Skip:
+		return Skipped
+	case ktap.Incomplete:
+		return Incomplete
+	}
+	return Fail
+}
+
+// complaint picks the line of a failed test's diagnostics that names a place
+// in the source, else the last.
+func complaint(output string) string {
+	place := regexp.MustCompile(`\.(c|h|S|rs|sh):[0-9]+`)
+	last := ""
+	for _, line := range strings.Split(output, "\n") {
+		text := strings.Trim(line, "# \t")
+		if place.MatchString(text) {
+			return clip(text, maxReason)
+		}
+		if text != "" {
+			last = text
+		}
+	}
+	return clip(last, maxReason)
+}
+
+// kernelLog adds the program KernelLog where the console has such results.
+func (j *judge) kernelLog() {
+	if !bytes.Contains(j.in.Console, []byte("TAP version ")) {
+		return
+	}
+	var r ktap.Reader
+	begun := false
+	for rest := j.in.Console; len(rest) > 0; {
+		var raw []byte
+		raw, rest, _ = bytes.Cut(rest, []byte("\n"))
+		line := console.Message(raw)
+		if begun = begun || ktap.IsVersion(string(line[:min(len(line), ktap.MaxLine)])); begun {
+			_, _ = r.Write(append(bytes.Clone(line), '\n'))
+		}
+	}
+	doc := r.Close()
+	if doc == nil {
+		return
+	}
+	p := Program{ID: KernelLog, Verdict: Pass}
+	p.tap(doc, false)
+	j.report.Programs = append(j.report.Programs, p)
+}
