@@ -101,7 +101,7 @@ func TestImageIsReproducible(t *testing.T) {
 			t.Fatal(err)
 		}
 		sum := sha256.New()
-		for _, part := range image.Parts {
+		for _, part := range image.Parts() {
 			text, err := os.ReadFile(part)
 			if err != nil {
 				t.Fatal(err)
@@ -127,7 +127,7 @@ func checkReuse(t *testing.T, b *Builder, spec Spec, image *Image) {
 		t.Fatal(err)
 	}
 	after, _ := os.ReadDir(b.Cache)
-	if len(after) != len(before) || strings.Join(again.Parts, " ") != strings.Join(image.Parts, " ") {
+	if len(after) != len(before) || strings.Join(again.Parts(), " ") != strings.Join(image.Parts(), " ") {
 		t.Errorf("built again: %v, then %v", image, again)
 	}
 	spec.Plan.Tests[0].Env = []string{"X=1"}
@@ -135,9 +135,9 @@ func checkReuse(t *testing.T, b *Builder, spec Spec, image *Image) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range image.Parts {
-		if same := changed.Parts[i] == image.Parts[i]; same != (i < len(image.Parts)-1) {
-			t.Errorf("another plan: part %d of %d is the same: %v", i, len(image.Parts), same)
+	for i := range image.Parts() {
+		if same := changed.Parts()[i] == image.Parts()[i]; same != (i < len(image.Parts())-1) {
+			t.Errorf("another plan: part %d of %d is the same: %v", i, len(image.Parts()), same)
 		}
 	}
 	spec.Plan.Tests[0].Env = nil

@@ -65,7 +65,7 @@ func machine(t *testing.T, spec Spec, more ...string) (cmd *exec.Cmd, console, r
 	}
 	dir := t.TempDir()
 	initrd := filepath.Join(dir, "initrd")
-	if err := concatenate(initrd, image.Parts); err != nil {
+	if err := concatenate(initrd, image.Parts()); err != nil {
 		t.Fatal(err)
 	}
 	console, results = filepath.Join(dir, "console"), filepath.Join(dir, "results")

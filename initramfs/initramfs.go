@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/runvm/runvm/internal/progress"
 	"github.com/runvm/runvm/internal/sh"
@@ -47,11 +48,16 @@ type Spec struct {
 	Commands bool
 }
 
-// An Image is an initramfs in parts, to be concatenated in this order.
+// An Image is an initramfs in parts, paths in the cache, to be concatenated in
+// this order: Base, Run.
 type Image struct {
-	Parts []string // paths in the cache
-	Size  int64    // bytes of all parts
+	Base []string // PID 1 and u-root's commands: what many images have
+	Run  []string // the files and the plan
+	Size int64    // bytes of all parts
 }
+
+// Parts are all parts in their order.
+func (i *Image) Parts() []string { return slices.Concat(i.Base, i.Run) }
 
 // Build makes the image of spec. Parts that exist are not made again. Errors
 // of the go command, which compiles PID 1 and u-root's commands once, are
@@ -65,13 +71,13 @@ func (b *Builder) Build(ctx context.Context, spec Spec) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	parts := []string{base}
+	image := &Image{Base: []string{base}}
 	if spec.Commands {
 		commands, err := b.commands(ctx)
 		if err != nil {
 			return nil, err
 		}
-		parts = append(parts, commands)
+		image.Base = append(image.Base, commands)
 	}
 	for _, files := range [][]File{spec.Files, {plan}} {
 		if len(files) == 0 {
@@ -81,9 +87,9 @@ func (b *Builder) Build(ctx context.Context, spec Spec) (*Image, error) {
 		if err != nil {
 			return nil, err
 		}
-		parts = append(parts, part)
+		image.Run = append(image.Run, part)
 	}
-	return newImage(parts)
+	return image, image.weigh()
 }
 
 func planFile(plan wire.Plan) (File, error) {
@@ -97,19 +103,19 @@ func planFile(plan wire.Plan) (File, error) {
 	return File{Path: wire.PlanPath, Data: text}, nil
 }
 
-func newImage(parts []string) (*Image, error) {
-	image := &Image{Parts: parts}
-	for _, part := range parts {
+// weigh fills in Size.
+func (i *Image) weigh() error {
+	for _, part := range i.Parts() {
 		size, err := touch(part)
 		if err != nil {
-			return nil, fmt.Errorf("make the image: %w", err)
+			return fmt.Errorf("make the image: %w", err)
 		}
-		image.Size += size
+		i.Size += size
 	}
-	if image.Size > MaxSize {
-		return nil, fmt.Errorf("make the image: %d MiB are more than %d MiB", image.Size>>20, MaxSize>>20)
+	if i.Size > MaxSize {
+		return fmt.Errorf("make the image: %d MiB are more than %d MiB", i.Size>>20, MaxSize>>20)
 	}
-	return image, nil
+	return nil
 }
 
 func (b *Builder) progress() progress.Sink {

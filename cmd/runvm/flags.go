@@ -39,6 +39,7 @@ func guestFlags() []cli.Flag {
 		&cli.IntFlag{Name: "cpus", Value: 1, Category: category, Usage: "`N` virtual CPUs"},
 		&cli.StringFlag{Name: "accel", Value: vm.Auto, Category: category, Usage: "`NAME`: kvm, tcg, or auto: kvm where it really works"},
 		&cli.BoolFlag{Name: "deterministic", Category: category, Usage: "guest time counts instructions: the same inputs give the same bytes"},
+		&cli.BoolFlag{Name: "cold", Category: category, Usage: "boot the guest, even where one like it has booted before and could go on from there"},
 		&cli.Int64Flag{Name: "seed", Category: category, Usage: "start deterministic random numbers from `N`"},
 		&cli.StringSliceFlag{Name: "append", Category: category, Usage: "add `ARG` to the kernel's command line (repeatable)"},
 		&cli.StringSliceFlag{Name: "share", Category: category, Usage: "show the guest the directory `DIR[:PATH[:rw]]` of the host, read-only and at the same path unless said otherwise"},
@@ -59,7 +60,7 @@ func kernelFrom(c *cli.Command) run.Kernel {
 func guestFrom(c *cli.Command) (run.Guest, error) {
 	g := run.Guest{
 		MemoryMiB: c.Int("memory"), CPUs: c.Int("cpus"), Accel: c.String("accel"),
-		Deterministic: c.Bool("deterministic"), Seed: c.Int64("seed"),
+		Deterministic: c.Bool("deterministic"), Seed: c.Int64("seed"), Cold: c.Bool("cold"),
 		Append: c.StringSlice("append"), Net: c.Bool("net"),
 		Silence: c.Duration("silence"), Deadline: c.Duration("timeout"),
 	}

@@ -53,7 +53,13 @@ func serve() error {
 	for _, err := range complaints {
 		port.send(&wire.Record{Type: wire.Error, Text: err.Error()})
 	}
-	plan, err := readPlan()
+	if _, err = os.Stat(wire.PlanPath); errors.Is(err, os.ErrNotExist) {
+		err = await(port)
+	}
+	var plan *wire.Plan
+	if err == nil {
+		plan, err = readPlan()
+	}
 	if err != nil {
 		port.send(&wire.Record{Type: wire.Error, Text: err.Error()})
 		return port.drain()

@@ -150,8 +150,9 @@ func (c *Conductor) kernelInfo(k Kernel, b *Built) verdict.Kernel {
 	return info
 }
 
-// machine is the VM of g for the kernel b and the root file system of parts.
-func (c *Conductor) machine(ctx context.Context, g Guest, b *Built, parts []string) (vm.Machine, error) {
+// machine is the VM of g for the kernel b; its root file system is image,
+// which may be nil.
+func (c *Conductor) machine(ctx context.Context, g Guest, b *Built, image *initramfs.Image) (vm.Machine, error) {
 	accel := g.Accel
 	if g.Deterministic {
 		accel = vm.TCG
@@ -161,16 +162,27 @@ func (c *Conductor) machine(ctx context.Context, g Guest, b *Built, parts []stri
 		return vm.Machine{}, err
 	}
 	m := vm.Machine{
-		Kernel: b.BzImage, Initrd: parts, Append: append(kernelArgs(), g.Append...),
+		Kernel: b.BzImage, Append: append(kernelArgs(), g.Append...),
 		MemoryMiB: g.MemoryMiB, CPUs: g.CPUs, Accel: picked, Deterministic: g.Deterministic, Seed: g.Seed, Net: g.Net,
 	}
 	if b.Vmlinux != "" && (b.PVH || b.BzImage == "") {
 		m.Kernel = b.Vmlinux
 	}
+	if image != nil {
+		m.Initrd, m.Payload = image.Base, image.Run
+	}
 	for i, s := range g.Shares {
 		m.Shares = append(m.Shares, vm.Share{Tag: shareTag(i), Dir: s.Dir, ReadOnly: !s.Writable})
 	}
 	return m, nil
+}
+
+// snapshots is the folder of booted guests, "" when g is to boot.
+func (c *Conductor) snapshots(g Guest) string {
+	if g.Cold {
+		return ""
+	}
+	return filepath.Join(c.Cache, "snapshot")
 }
 
 func shareTag(i int) string { return fmt.Sprintf("share%d", i) }

@@ -54,6 +54,9 @@ type Guest struct {
 	Append        []string // kernel arguments
 	Shares        []Share
 	Net           bool
+	// Cold boots the guest even when one like it has booted before and could
+	// go on from there.
+	Cold bool
 	// Silence and Deadline are the run's two clocks; 0 stops a clock.
 	Silence, Deadline time.Duration
 }

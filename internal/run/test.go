@@ -196,7 +196,7 @@ func (c *Conductor) boot(ctx context.Context, g Guest, built *Built, progs *prog
 	if err != nil {
 		return err
 	}
-	machine, err := c.machine(ctx, g, built, image.Parts)
+	machine, err := c.machine(ctx, g, built, image)
 	if err != nil {
 		return err
 	}
@@ -206,6 +206,7 @@ func (c *Conductor) boot(ctx context.Context, g Guest, built *Built, progs *prog
 			TTY:     rec.tty,
 			Console: rec.console, Results: rec.results, OnRecord: rec.record,
 			Silence: g.Silence, Deadline: g.Deadline, Echo: c.Sh.Echo,
+			Snapshots: c.snapshots(g),
 		})
 		if err != nil {
 			return "", err
@@ -213,12 +214,17 @@ func (c *Conductor) boot(ctx context.Context, g Guest, built *Built, progs *prog
 		if ctx.Err() != nil {
 			return "", context.Cause(ctx)
 		}
-		return milestones(result.Times), rec.ended(machine, result)
+		return milestones(result), rec.ended(machine, result)
 	})
 }
 
 // milestones says where the time of a boot went.
-func milestones(t vm.Times) string {
+func milestones(r *vm.Result) string {
+	t := r.Times
+	if !r.Booted.IsZero() {
+		return fmt.Sprintf("guest booted %s resumed after %.2f s, first test output after %.2f s",
+			r.Booted.Format("2006-01-02 15:04:05"), t.Resumed.Seconds(), t.FirstOut.Seconds())
+	}
 	return fmt.Sprintf("init after %.2f s, first test output after %.2f s", t.Hello.Seconds(), t.FirstOut.Seconds())
 }
 

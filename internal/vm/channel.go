@@ -22,11 +22,12 @@ type channels struct {
 	console, results *os.File   // read ends
 	qmp, tty         *os.File   // sockets; tty nil without a terminal
 	child            []*os.File // QEMU's sides, firstFD and up
+	state            *os.File   // of a guest that is saved or goes on, else nil
 	args             []string   // QEMU's arguments that announce them
 }
 
-// open makes the channels of m.
-func open(m *Machine) (c *channels, err error) {
+// open makes the channels of m, which boots archives.
+func open(m *Machine, archives []string) (c *channels, err error) {
 	c = &channels{}
 	defer func() {
 		if err != nil {
@@ -47,7 +48,7 @@ func open(m *Machine) (c *channels, err error) {
 			return nil, err
 		}
 	}
-	if c.initrd, err = c.join(m.Initrd); err != nil {
+	if c.initrd, err = c.join(archives); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -130,7 +131,7 @@ func (c *channels) closeChild() {
 // close closes what is open; readers return.
 func (c *channels) close() {
 	c.closeChild()
-	for _, f := range []*os.File{c.console, c.results, c.qmp, c.tty} {
+	for _, f := range []*os.File{c.console, c.results, c.qmp, c.tty, c.state} {
 		if f != nil {
 			f.Close()
 		}

@@ -2,6 +2,7 @@ package vm
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,6 +25,9 @@ type ends struct {
 	console, results, tty string
 	qmp                   string // "" is none: the guest then starts by itself
 	initrd                string // "" is none
+	ram                   string // file of the guest's memory, "" is none
+	payload               string // file of the payload's memory, "" is none
+	resumes               bool   // the guest is not booted: its state comes by QMP
 }
 
 // devices lists what m consists of, in the order QEMU is told.
@@ -41,6 +45,9 @@ func (m *Machine) devices(e ends) []device {
 	if m.Net {
 		d = append(d, network())
 	}
+	if e.ram != "" {
+		d = append(d, m.memory(e), payloadMemory(e))
+	}
 	return append(d, m.boot(e))
 }
 
@@ -50,6 +57,9 @@ func (m *Machine) args(e ends) []string {
 	for _, d := range m.devices(e) {
 		args = append(args, d.qemu...)
 		kernel = append(kernel, d.kernel...)
+	}
+	if e.resumes {
+		return args // its kernel has read its command line
 	}
 	return append(args, "-append", strings.Join(append(kernel, m.Append...), " "))
 }
@@ -171,13 +181,46 @@ func network() device {
 	}
 }
 
+// memory puts the guest's memory into a file. A guest that boots shares it
+// with the file, one that resumes has a copy on write.
+func (m *Machine) memory(e ends) device {
+	return device{qemu: []string{
+		"-object", fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=%s,share=%s", m.MemoryMiB, escape(e.ram), e.share()),
+		"-machine", "memory-backend=ram",
+	}}
+}
+
+// payloadMemory is a PCI device that is memory; no kernel needs a driver for
+// it. master=on lets the machine be saved.
+func payloadMemory(e ends) device {
+	return device{qemu: []string{
+		"-object", fmt.Sprintf("memory-backend-file,id=payload,size=%d,mem-path=%s,share=%s", wire.MaxPayload, escape(e.payload), e.share()),
+		"-device", "ivshmem-plain,memdev=payload,master=on",
+	}}
+}
+
+// share tells whether memory that is a file is one with it. What is shared
+// when the guest is saved is not part of its state.
+func (e *ends) share() string {
+	if e.resumes {
+		return "off"
+	}
+	return "on"
+}
+
 func (m *Machine) boot(e ends) device {
+	if e.resumes {
+		return device{qemu: []string{"-incoming", "defer"}}
+	}
 	args := []string{"-kernel", m.Kernel}
 	if e.initrd != "" {
 		args = append(args, "-initrd", e.initrd)
 	}
 	return device{qemu: args}
 }
+
+// archives are all that a guest that boots unpacks.
+func (m *Machine) archives() []string { return slices.Concat(m.Initrd, m.Payload) }
 
 // withID gives a -chardev value its id, which comes behind the back end's name.
 func withID(chardev, id string) string {
@@ -200,13 +243,13 @@ func Line(m Machine) string {
 	}
 	e := ends{console: "stdio,signal=off", results: "file,path=results.jsonl", tty: "null"}
 	var prefix string
-	switch len(m.Initrd) {
+	switch archives := m.archives(); len(archives) {
 	case 0:
 	case 1:
-		e.initrd = m.Initrd[0]
+		e.initrd = archives[0]
 	default:
 		e.initrd = "initrd.cpio"
-		prefix = "cat " + sh.Quote(m.Initrd...) + " >" + e.initrd + " && "
+		prefix = "cat " + sh.Quote(archives...) + " >" + e.initrd + " && "
 	}
 	return prefix + sh.Quote(append([]string{qemu}, m.args(e)...)...)
 }

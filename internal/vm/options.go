@@ -29,6 +29,13 @@ type Options struct {
 	Silence time.Duration
 	// Deadline ends a run that lasts longer; 0 is no such clock.
 	Deadline time.Duration
+	// Snapshots is a folder for snapshots of guests that wait for a Payload;
+	// "" is none, and every run then boots. With it, of machines that are the
+	// same but for Payload only the first boots: the others go on from where
+	// it was Ready. Machines whose state is not all in QEMU's hands boot all
+	// the same: those with KVM, Disks, Shares, Net or TTY, deterministic ones,
+	// and those with more than wire.MaxPayload of Payload.
+	Snapshots string
 	// TTY is the other end of the guest's hvc0 when Machine.TTY is set. Its
 	// Read may still be pending when Run returns.
 	TTY io.ReadWriter
@@ -99,6 +106,9 @@ type Result struct {
 	Cut bool `json:"cut,omitempty"`
 	// BadLines counts lines of the result stream that are no records.
 	BadLines int `json:"bad_lines,omitempty"`
+	// Booted is when the guest was booted that went on in this run; zero when
+	// it was in this run.
+	Booted time.Time `json:"booted,omitzero"`
 	// Times are the run's milestones.
 	Times Times `json:"times"`
 }
@@ -106,6 +116,7 @@ type Result struct {
 // Times are the milestones of a run; one that was not reached is zero.
 type Times struct {
 	Started      time.Time     `json:"started"`       // just before QEMU's exec
+	Resumed      time.Duration `json:"resumed"`       // from Started until the guest of a snapshot went on
 	FirstConsole time.Duration `json:"first_console"` // from Started to the first console byte
 	Hello        time.Duration `json:"hello"`         // … to PID 1's hello
 	FirstOut     time.Duration `json:"first_out"`     // … to the first output of a test

@@ -15,9 +15,6 @@ const (
 	maxData    = 4 << 10
 )
 
-// hail is said before QEMU listens: it turns events on, then starts the guest.
-const hail = `{"execute":"qmp_capabilities"}` + "\n" + `{"execute":"cont"}` + "\n"
-
 // A message is what runvm reads of QMP.
 type message struct {
 	Event string          `json:"event"`
@@ -37,7 +34,7 @@ func readQMP(r io.Reader, started time.Time, event func(Event)) error {
 			return fmt.Errorf("read QMP: %w", err)
 		}
 		if m.Error != nil {
-			return fmt.Errorf("start the guest: %s", m.Error.Desc)
+			return fmt.Errorf("QEMU refuses: %s", m.Error.Desc)
 		}
 		if m.Event != "" {
 			data := m.Data[:min(len(m.Data), maxData)]

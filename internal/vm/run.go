@@ -2,8 +2,8 @@ package vm
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -31,22 +31,38 @@ func Run(ctx context.Context, m Machine, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range append([]string{m.Kernel}, m.Initrd...) {
+	for _, f := range append([]string{m.Kernel}, m.archives()...) {
 		if _, err := os.Stat(f); err != nil {
 			return nil, fmt.Errorf("boot: %w", err)
 		}
 	}
 	m.tscKHz = tscKHz()
-	c, err := open(&m)
+	o.defaults()
+	if o.Snapshots != "" && m.resumable() {
+		result, err := resume(ctx, path, m, o)
+		if !errors.Is(err, errCold) {
+			return result, err
+		}
+	}
+	return coldBoot(ctx, path, m, o)
+}
+
+// coldBoot boots m and runs it to its end.
+func coldBoot(ctx context.Context, path string, m Machine, o Options) (*Result, error) {
+	c, err := open(&m, m.archives())
 	if err != nil {
 		return nil, fmt.Errorf("boot: %w", err)
 	}
 	defer c.close()
-	o.defaults()
-	r := &run{options: o, channels: c, events: make(chan Event, maxEvents), failed: make(chan error, 4)}
+	return newRun(path, m, o, c).boot(ctx)
+}
+
+// newRun prepares a run of m, whose channels are c, that boots at once.
+func newRun(path string, m Machine, o Options, c *channels) *run {
+	r := &run{options: o, channels: c, script: bootScript(), events: make(chan Event, maxEvents), failed: make(chan error, 4), begun: make(chan struct{})}
 	r.result.Args = append([]string{path}, append(c.args, m.args(c.ends)...)...)
 	r.result.Line = Line(m)
-	return r.boot(ctx)
+	return r
 }
 
 // A run is a Run under way.
@@ -61,6 +77,11 @@ type run struct {
 	failed   chan error    // what a reader could not do
 	readers  []<-chan bool // closed at the end of each channel
 	heard    atomic.Int64  // when the guest last said something, since Times.Started
+
+	script   script
+	migrated bool          // QEMU has written or read the guest's state
+	begun    chan struct{} // closed when the guest of a script that reads it may speak
+	before   *snapshot     // what that guest said before
 }
 
 // boot starts QEMU, watches it until it is gone and sums up.
@@ -69,8 +90,8 @@ func (r *run) boot(ctx context.Context) (*Result, error) {
 	if r.options.Echo != nil {
 		fmt.Fprintf(r.options.Echo, "+ %s\n", r.result.Line)
 	}
-	if _, err := io.WriteString(r.channels.qmp, hail); err != nil {
-		return nil, fmt.Errorf("boot: %w", err)
+	if err := r.hail(); err != nil {
+		return nil, err
 	}
 	r.result.Times.Started = time.Now()
 	var err error
@@ -101,9 +122,15 @@ func (r *run) listen() {
 	r.console = newBounded(r.options.Console, r.options.MaxConsole)
 	r.results = newRecorder(r.options.Results, r.options.MaxResults, r.record)
 	r.read("console", func() error {
+		if err := r.replay(r.console, consoleName); err != nil {
+			return err
+		}
 		return copyOut(r.console, &hearing{run: r, r: r.channels.console, first: &r.result.Times.FirstConsole})
 	})
 	r.read("results", func() error {
+		if err := r.replay(r.results, resultsName); err != nil {
+			return err
+		}
 		return copyOut(r.results, &hearing{run: r, r: r.channels.results, first: new(time.Duration)})
 	})
 	r.read("QMP", func() error {
@@ -137,6 +164,11 @@ func (r *run) record(rec wire.Record) {
 		t.FirstOut = r.since()
 	}
 	r.options.OnRecord(rec)
+	if rec.Type == wire.Ready && r.script.ready != "" {
+		if err := r.tell(r.script.ready); err != nil {
+			r.failed <- err
+		}
+	}
 }
 
 // watch returns when the run is over, its reason set; QEMU may still be there.
@@ -166,6 +198,9 @@ func (r *run) watch(ctx context.Context) error {
 			}
 			silence = time.After(left)
 		case e := <-r.events:
+			if err := r.migration(e); err != nil {
+				return err
+			}
 			switch r.note(e) {
 			case "":
 			case Panicked:

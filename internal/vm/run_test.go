@@ -169,7 +169,7 @@ func TestRunIsAnErrorWhenItCannotRecord(t *testing.T) {
 
 func TestRunIsAnErrorWhenQEMUIsNone(t *testing.T) {
 	t.Parallel()
-	for scene, want := range map[string]string{"garbles": "QMP: read QMP: ", "says-no": "QMP: start the guest: Resetting"} {
+	for scene, want := range map[string]string{"garbles": "QMP: read QMP: ", "says-no": "QMP: QEMU refuses: Resetting"} {
 		_, err := Run(context.Background(), standIn(t, scene), Options{Deadline: time.Minute})
 		if err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%s: %v, want %s…", scene, err, want)

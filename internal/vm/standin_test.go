@@ -1,11 +1,13 @@
 package vm
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -59,8 +61,24 @@ func bootAndWait(qemu string) {
 	fmt.Println("over", err)
 }
 
-// A stage is the stand-in's side of the channels.
-type stage struct{ console, results, qmp *os.File }
+// A stage is the stand-in's side of the channels; in reads qmp.
+type stage struct {
+	console, results, qmp *os.File
+	in                    *bufio.Reader
+}
+
+// until reads commands up to the one named.
+func (s stage) until(command string) {
+	for {
+		line, err := s.in.ReadString('\n')
+		if err != nil {
+			os.Exit(2)
+		}
+		if strings.Contains(line, `"execute":"`+command+`"`) {
+			return
+		}
+	}
+}
 
 func (s stage) event(name, data string) {
 	fmt.Fprintf(s.qmp, `{"timestamp": {"seconds": 1, "microseconds": 2}, "event": %q, "data": %s}`+"\r\n", name, data)
@@ -72,23 +90,43 @@ func (s stage) shutdown(reason string) {
 
 // play is QEMU: it greets, waits until it may start, and does as told.
 func play(scene string) {
+	if scene == "knows no memory" && slices.Contains(os.Args, "-object") {
+		fmt.Fprintln(os.Stderr, "qemu: 'ivshmem-plain' is not a valid device model name")
+		os.Exit(1)
+	}
 	if scene == "refuses" {
 		fmt.Fprintln(os.Stderr, "first complaint\nqemu: no such machine")
 		os.Exit(1)
 	}
-	s := stage{os.NewFile(3, "console"), os.NewFile(4, "results"), os.NewFile(5, "qmp")}
+	qmp := os.NewFile(5, "qmp")
+	s := stage{os.NewFile(3, "console"), os.NewFile(4, "results"), qmp, bufio.NewReader(qmp)}
 	fmt.Fprintln(s.qmp, `{"QMP": {"version": {}, "capabilities": []}}`)
-	if _, err := io.ReadFull(s.qmp, make([]byte, len(hail))); err != nil {
-		os.Exit(2)
+	if option("-incoming") != "" {
+		s.until("migrate-incoming")
+		scene += " on"
+	} else {
+		s.until("cont")
 	}
 	fmt.Fprintln(s.qmp, `{"return": {}}`)
 	scenes[scene](s)
+}
+
+// option is the value of a QEMU option, "" when it is not given.
+func option(name string) string {
+	if i := slices.Index(os.Args, name); i > 0 {
+		return os.Args[i+1]
+	}
+	return ""
 }
 
 var scenes = map[string]func(stage){
 	"power-off": func(s stage) {
 		fmt.Fprint(s.console, "Linux version 6.12\n")
 		fmt.Fprint(s.results, `{"t":"hello"}`+"\n"+`{"t":"out","text":"ok"}`+"\n"+`{"t":"done"}`+"\n")
+		s.shutdown("guest-shutdown")
+	},
+	"knows no memory": func(s stage) {
+		fmt.Fprint(s.console, "booted\n")
 		s.shutdown("guest-shutdown")
 	},
 	"panic": func(s stage) {
@@ -129,6 +167,10 @@ var scenes = map[string]func(stage){
 		fmt.Fprint(s.results, "\nnot json\n[]\n{}\n"+`{"t":"done","new":1}`+"\n")
 		s.shutdown("guest-shutdown")
 	},
+	"saves":     save,
+	"saves on":  goOn,
+	"spoils":    save,
+	"spoils on": spoil,
 	"begins":    func(s stage) { fmt.Fprint(s.console, "<"); time.Sleep(time.Minute) },
 	"gives-up":  func(s stage) { fmt.Fprint(s.console, "<"); s.shutdown("guest-reset") },
 	"completes": func(s stage) { fmt.Fprint(s.console, "<>"); s.shutdown("guest-reset") },
@@ -137,6 +179,43 @@ var scenes = map[string]func(stage){
 		fmt.Fprintln(s.qmp, `{"error": {"class": "GenericError", "desc": "Resetting the VM is required"}}`)
 		time.Sleep(time.Minute)
 	},
+}
+
+// save is a guest that gets ready and is saved.
+func save(s stage) {
+	fmt.Fprint(s.console, "booted\n")
+	fmt.Fprint(s.results, `{"t":"hello"}`+"\n"+`{"t":"ready"}`+"\n")
+	s.until("migrate")
+	s.event("MIGRATION", `{"status": "completed"}`)
+	s.until("quit")
+	s.shutdown("host-qmp-quit")
+}
+
+// goOn is the guest that goes on from there; it tells its payload.
+func goOn(s stage) {
+	s.event("MIGRATION", `{"status": "active"}`)
+	s.event("MIGRATION", `{"status": "completed"}`)
+	s.until("cont")
+	for i, arg := range os.Args {
+		_, rest, _ := strings.Cut(arg, "id=payload,")
+		_, path, found := strings.Cut(rest, "mem-path=")
+		if path, _, _ = strings.Cut(path, ","); found && os.Args[i-1] == "-object" {
+			text, err := os.ReadFile(path)
+			fmt.Fprintf(s.console, "went on with %d bytes %v: %q\n", len(text), err, bytes.TrimRight(text, "\x00"))
+		}
+	}
+	fmt.Fprint(s.results, `{"t":"out","text":"ok"}`+"\n"+`{"t":"done"}`+"\n")
+	s.shutdown("guest-shutdown")
+}
+
+// spoil is a guest that cannot go on the first time.
+func spoil(s stage) {
+	if os.Mkdir(os.Args[0]+".again", 0o755) != nil {
+		goOn(s)
+		return
+	}
+	s.event("MIGRATION", `{"status": "failed"}`)
+	time.Sleep(time.Minute)
 }
 
 // goneWithin says whether process pid ends, a zombie counting as ended.

@@ -44,6 +44,9 @@ type Machine struct {
 	// Initrd are the cpio archives the guest unpacks over one another, in
 	// this order. Several are handed to QEMU as one file in memory.
 	Initrd []string
+	// Payload are more archives, unpacked over Initrd: what belongs to this run
+	// alone. A guest that goes on from a snapshot gets them in memory.
+	Payload []string
 	// Append is added to the kernel's command line, behind what the devices
 	// need, so that it can override that.
 	Append []string

@@ -2,7 +2,9 @@
 //
 // The host's part is one Plan, a JSON file in the initramfs at PlanPath: a
 // guest that is told everything before it starts needs no input while it
-// runs, so its runs can be repeated bit by bit. The guest's part is a stream
+// runs, so its runs can be repeated bit by bit. A guest without a plan says
+// Ready and waits for a Payload: that is where the host takes a snapshot, from
+// which later guests go on. The guest's part is a stream
 // of Records, one JSON object a line, on the virtio-serial port named Port.
 // Nothing here is trusted by the host: lines are bounded by MaxLine, unknown
 // fields and types are ignored, and a stream that does not parse is a verdict,
@@ -40,6 +42,30 @@ type Plan struct {
 	Clock int64 `json:"clock,omitempty"`
 }
 
+// A Payload is what a guest that was Ready gets to do. It comes in the memory
+// of a PCI device (ivshmem-plain, whose identity is PayloadVendor and
+// PayloadDevice), its first BAR of memory: the length of the header as 4
+// little-endian bytes, 0 while there is none; the header, this type as JSON;
+// then Size bytes of newc archives, unpacked into the root file system, one
+// of which holds the Plan.
+type Payload struct {
+	Version int   `json:"version"`
+	Size    int64 `json:"size"`
+	// Clock is the time of day in ns since 1970: the snapshot's has passed.
+	Clock int64 `json:"clock"`
+	// Entropy stirs the random numbers, which else are those of every other
+	// guest from the same snapshot.
+	Entropy []byte `json:"entropy"`
+}
+
+// Where a Payload lies.
+const (
+	PayloadVendor = "0x1af4"
+	PayloadDevice = "0x1110"
+	PayloadBAR    = 2
+	MaxPayload    = 256 << 20 // bytes of the device's memory, header included
+)
+
 // A Test is one program: a Go test binary, a script, any static binary.
 type Test struct {
 	// ID names it in every record: an import path, a file name.
@@ -71,6 +97,7 @@ type Share struct {
 // The types of Record.
 const (
 	Hello = "hello" // PID 1 runs: Uname, Version
+	Ready = "ready" // there is no plan: PID 1 waits for a Payload
 	Start = "start" // the program ID is about to run
 	Out   = "out"   // it wrote Text (or Data, when that is not UTF-8)
 	Exit  = "exit"  // it ended: Code or Signal, TimedOut, Taint

@@ -45,6 +45,7 @@ var modes = map[string]func(*port){
 	"random": random,
 	"disk":   disk,
 	"tty":    tty,
+	"ready":  ready,
 }
 
 // mount makes the directory too; devtmpfs may have been mounted by the kernel.
@@ -149,6 +150,32 @@ func disk(p *port) {
 	p.send(wire.Record{Type: wire.Out, ID: "share", Text: fmt.Sprintf("%s %v", text, err)})
 	nets, _ := filepath.Glob("/sys/class/net/eth*")
 	p.send(wire.Record{Type: wire.Out, ID: "net", Text: fmt.Sprint(len(nets))})
+}
+
+// ready waits for a payload and sends all of it.
+func ready(p *port) {
+	found, _ := filepath.Glob("/sys/bus/pci/devices/*/resource2")
+	for _, path := range found {
+		id, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "device"))
+		if strings.TrimSpace(string(id)) != wire.PayloadDevice {
+			continue
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			fmt.Println("guest:", err)
+			return
+		}
+		memory, err := syscall.Mmap(int(f.Fd()), 0, wire.MaxPayload, syscall.PROT_READ, syscall.MAP_SHARED)
+		if err != nil {
+			fmt.Println("guest:", err)
+			return
+		}
+		p.send(wire.Record{Type: wire.Ready})
+		for memory[0] == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		p.send(wire.Record{Type: wire.Out, ID: "guest", Text: strings.TrimRight(string(memory[4:16<<10]), "\x00")})
+	}
 }
 
 // tty answers one line on hvc0.
