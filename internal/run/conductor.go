@@ -144,6 +144,7 @@ func (c *Conductor) kernelInfo(k Kernel, b *Built) verdict.Kernel {
 	info := verdict.Kernel{Name: k.Spec, Version: b.Release, Key: b.Key, Profile: k.Profile, Patches: k.Patches, Image: b.Dir, Built: b.Built}
 	if b.Tree != nil {
 		info.Name, info.Version = b.Tree.Name, b.Tree.Version
+		info.Tree, info.Applied = b.Tree.ID, applied(b.Applied)
 	} else {
 		info.Image, info.Profile = k.Spec, ""
 	}

@@ -34,12 +34,18 @@ const (
 // than vm.DefaultMaxResults, the largest that a run writes.
 const maxRecorded = 260 << 20
 
+// recordedFormat is the version of recorded.json. It is raised when what older
+// runs wrote can no longer be read; runs from before there was a number are 1.
+const recordedFormat = 1
+
 // recorded is recorded.json: verdict.In without what the guest sent.
 type recorded struct {
+	Format  int               `json:"format"`
 	Plan    []verdict.Planned `json:"plan"`
 	End     verdict.End       `json:"end"`
 	EndNote string            `json:"end_note,omitempty"`
 	Run     verdict.Run       `json:"run"`
+	Symbols symbols           `json:"symbols,omitzero"`
 }
 
 // A recorder writes down what happens in a run.
@@ -53,7 +59,7 @@ type recorder struct {
 }
 
 func newRecorder(dir string, plan []verdict.Planned) (*recorder, error) {
-	r := &recorder{dir: dir, in: recorded{Plan: plan, End: verdict.EndNone}}
+	r := &recorder{dir: dir, in: recorded{Format: recordedFormat, Plan: plan, End: verdict.EndNone}}
 	var err error
 	if r.console, err = os.Create(filepath.Join(dir, consoleFile)); err != nil {
 		return nil, err
@@ -113,16 +119,36 @@ func (r *recorder) judge() (*verdict.Report, error) {
 	return Rejudge(r.dir)
 }
 
+// readRecorded reads recorded.json of the run in dir.
+func readRecorded(dir string) (recorded, error) {
+	path := filepath.Join(dir, recordedFile)
+	data, err := readBounded(path)
+	if err != nil {
+		return recorded{}, usagef("%s is not the directory of a run: %w", dir, err)
+	}
+	// The number comes first: of another version the rest may not parse.
+	number := struct {
+		Format int `json:"format"`
+	}{Format: 1}
+	if err := json.Unmarshal(data, &number); err != nil {
+		return recorded{}, usagef("%s: %w", path, err)
+	}
+	if number.Format != recordedFormat {
+		return recorded{}, usagef("%s: recorded by another version of runvm (format %d, this one reads %d): run the tests again", path, number.Format, recordedFormat)
+	}
+	rec := recorded{}
+	if err := json.Unmarshal(data, &rec); err != nil {
+		return recorded{}, usagef("%s: %w", path, err)
+	}
+	return rec, nil
+}
+
 // Rejudge reads the recorded bytes of the run in dir, judges them and writes
 // events.json and report.json. The same bytes give the same report.
 func Rejudge(dir string) (*verdict.Report, error) {
-	var rec recorded
-	data, err := readBounded(filepath.Join(dir, recordedFile))
+	rec, err := readRecorded(dir)
 	if err != nil {
-		return nil, usagef("%s is not the directory of a run: %w", dir, err)
-	}
-	if err := json.Unmarshal(data, &rec); err != nil {
-		return nil, usagef("%s: %w", filepath.Join(dir, recordedFile), err)
+		return nil, err
 	}
 	in := verdict.In{Plan: rec.Plan, End: rec.End, EndNote: rec.EndNote, Run: rec.Run}
 	if in.Console, err = readBounded(filepath.Join(dir, consoleFile)); err != nil {
@@ -142,18 +168,41 @@ func Rejudge(dir string) (*verdict.Report, error) {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, resultsFile), err)
 	}
 	report := verdict.Judge(in)
+	decodeStacks(report, rec.Symbols)
 	return report, errors.Join(writeEvents(filepath.Join(dir, eventsFile), events), writeJSON(filepath.Join(dir, reportFile), report))
 }
 
-// Load reads the report of the run in dir.
+// Load reads the report of the run in dir, as it was judged.
 func Load(dir string) (*verdict.Report, error) {
-	data, err := readBounded(filepath.Join(dir, reportFile))
+	if _, err := readRecorded(dir); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, reportFile)
+	data, err := readBounded(path)
 	if err != nil {
-		return nil, usagef("%s is not the directory of a run: %w", dir, err)
+		return nil, usagef("%s has not been judged: %w (see 'runvm help judge')", dir, err)
+	}
+	var number struct {
+		Schema int `json:"schema"`
+	}
+	if err := json.Unmarshal(data, &number); err != nil {
+		return nil, usagef("%s: %w", path, err)
+	}
+	if number.Schema != verdict.Schema {
+		return nil, usagef("%s: written by another version of runvm (schema %d, this one reads %d): judge the run again with 'runvm judge %s'", path, number.Schema, verdict.Schema, dir)
 	}
 	report := &verdict.Report{}
-	return report, json.Unmarshal(data, report)
+	if err := json.Unmarshal(data, report); err != nil {
+		return nil, usagef("%s: %w", path, err)
+	}
+	return report, nil
 }
+
+// Console reads the console log of the run in dir.
+func Console(dir string) ([]byte, error) { return readBounded(filepath.Join(dir, consoleFile)) }
+
+// Events reads events.json of the run in dir, as the last judgement wrote it.
+func Events(dir string) ([]byte, error) { return readBounded(filepath.Join(dir, eventsFile)) }
 
 func readBounded(path string) ([]byte, error) {
 	f, err := os.Open(path)

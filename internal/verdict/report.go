@@ -122,8 +122,17 @@ type Kernel struct {
 	Key     string    `json:"key,omitempty"`
 	Profile string    `json:"profile,omitempty"`
 	Patches []string  `json:"patches,omitempty"` // names of the series
+	Tree    string    `json:"tree,omitempty"`    // git tree that was built; empty for a ready image
+	Applied []Patch   `json:"applied,omitempty"` // what the series hold, in order
 	Image   string    `json:"image,omitempty"`   // path
 	Built   time.Time `json:"built,omitzero"`
+}
+
+// A Patch is one that is in the tree a kernel was built from.
+type Patch struct {
+	Name    string `json:"name"`
+	Subject string `json:"subject,omitempty"`
+	Digest  string `json:"digest"` // SHA-256 of the file, or of the mail in an mbox, in hex
 }
 
 // A Machine is the VM of a run.
