@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/runvm/runvm/internal/console"
 	"github.com/runvm/runvm/internal/sh"
 	"github.com/runvm/runvm/internal/verdict"
 )
@@ -139,10 +140,32 @@ func (t *text) tests(p *verdict.Program) bool {
 func (t *text) reason(p *verdict.Program, test verdict.Test) string {
 	for _, c := range t.report.Crashes {
 		if c.Program == p.ID && c.Test == test.Name && c.Guilty.Source != "" && c.Title == test.Reason {
-			return c.Title + " (" + c.Guilty.Source + ")"
+			return c.Title + " (" + c.Guilty.Source + ")" + mark(c.Guilty)
 		}
 	}
 	return test.Reason
+}
+
+// mark points at the patch that wrote a frame's line.
+func mark(f console.Frame) string {
+	if f.Patch == "" {
+		return ""
+	}
+	return " <- " + f.Patch
+}
+
+// patched names the innermost frame of a crash whose line a patch wrote,
+// unless that is the guilty frame, which has its mark already.
+func (t *text) patched(c *verdict.Complaint) {
+	if c.Guilty.Patch != "" {
+		return
+	}
+	for _, f := range c.Frames {
+		if f.Patch != "" {
+			t.line("  patched  %s", clean(f.Func+" ("+f.Source+")"+mark(f)))
+			return
+		}
+	}
 }
 
 // telling picks the tests worth a line.
@@ -206,6 +229,7 @@ func (t *text) place(p *verdict.Program) {
 		if titles == 1 {
 			t.line("  console  %s:%d", t.report.Run.Console, c.Lines[0])
 		}
+		t.patched(&c)
 	}
 	if titles == 0 && t.report.Run.Console != "" {
 		t.line("  console  %s", t.report.Run.Console)

@@ -74,7 +74,9 @@ func Needs(k Kernel) []distro.Need {
 type Built struct {
 	*kernel.Image
 	// Tree is the source with all patches; nil for a ready image.
-	Tree    *source.Tree
+	Tree *source.Tree
+	// Base is the source without them; nil where there are none.
+	Base    *source.Tree
 	Applied []patch.Applied
 }
 
@@ -134,6 +136,7 @@ func (c *Conductor) patch(ctx context.Context, k Kernel, built *Built) error {
 		if err != nil {
 			return "", err
 		}
+		built.Base = built.Tree
 		built.Tree, built.Applied, err = patch.Apply(ctx, c.Sh, built.Tree, series, c.Progress)
 		return fmt.Sprintf("%d applied", len(built.Applied)), err
 	})

@@ -42,11 +42,7 @@ func (c *Conductor) finish(ctx context.Context, g Guest, built *Built, progs *pr
 		return nil, err
 	}
 	rec.in.Run.Stages = c.stages
-	report, err := rec.judge()
-	if err != nil {
-		return nil, fmt.Errorf("judge: %w", err)
-	}
-	return report, nil
+	return c.judgeWith(ctx, built, rec)
 }
 
 // prepare builds the kernel and, at the same time, compiles the tests: a test

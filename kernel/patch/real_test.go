@@ -38,5 +38,11 @@ func TestRealPatches(t *testing.T) {
 		for _, a := range applied {
 			t.Logf("%+v", a)
 		}
+		start = time.Now()
+		touched, err := TouchedLines(t.Context(), run, tree, applied)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("TouchedLines %v: %+v", time.Since(start), touched)
 	}
 }
