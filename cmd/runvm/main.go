@@ -98,7 +98,7 @@ func root(stdout, stderr io.Writer) *cli.Command {
 		},
 		Commands: []*cli.Command{
 			testCommand(), buildCommand(), execCommand(), shellCommand(), vmtestCommand(),
-			judgeCommand(), cacheCommand(), doctorCommand(),
+			judgeCommand(), reportCommand(), cacheCommand(), doctorCommand(),
 		},
 	}
 }

@@ -1,0 +1,82 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/runvm/runvm/internal/sh"
+	"github.com/runvm/runvm/internal/verdict"
+)
+
+// A fact is one thing that is known of a run before its verdict.
+type fact struct{ Name, Value string }
+
+// facts lists what a report says of kernel, patches and machine; what is not
+// known is left out.
+func facts(r *verdict.Report) []fact {
+	k, m := r.Run.Kernel, r.Run.Machine
+	var all []fact
+	add := func(name, value string) {
+		if value = line(value); value != "" {
+			all = append(all, fact{name, value})
+		}
+	}
+	add("kernel", k.Name)
+	add("release", k.Version)
+	add("uname", r.Uname)
+	add("profile", k.Profile)
+	add("key", k.Key)
+	add("tree", k.Tree)
+	if !k.Built.IsZero() {
+		add("built", k.Built.UTC().Format("2006-01-02 15:04:05 UTC"))
+	}
+	add("series", strings.Join(k.Patches, ", "))
+	if len(k.Applied) > 0 {
+		add("patches", fmt.Sprint(len(k.Applied)))
+	}
+	add("accelerator", join(m.Accel, m.AccelWhy))
+	if m.MemoryMiB > 0 {
+		add("machine", fmt.Sprintf("%d MiB, %s", m.MemoryMiB, number(m.CPUs, "CPU")))
+	}
+	if m.Deterministic {
+		add("deterministic", fmt.Sprintf("seed %d", m.Seed))
+	}
+	add("ended by", string(r.End))
+	if !r.Run.Started.IsZero() {
+		add("started", r.Run.Started.UTC().Format("2006-01-02 15:04:05 UTC"))
+	}
+	return all
+}
+
+// number is "1 test", "2 tests".
+func number(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// recipe is the command that runs the whole of r again; "" when the report
+// does not tell how it was started.
+func recipe(r *verdict.Report) string {
+	if len(r.Run.Again) == 0 {
+		return ""
+	}
+	args := append([]string(nil), r.Run.Again...)
+	for _, p := range r.Programs {
+		if p.Arg != "" {
+			args = append(args, p.Arg)
+		}
+	}
+	return strings.ReplaceAll(plain(sh.Quote(args...)), "\n", " ")
+}
+
+// command is the one that runs what went wrong in p once more; "" when the
+// report does not tell.
+func command(r *verdict.Report, p *verdict.Program) string {
+	args := Again(r, p)
+	if args == nil {
+		return ""
+	}
+	return strings.ReplaceAll(plain(sh.Quote(args...)), "\n", " ")
+}

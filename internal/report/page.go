@@ -1,0 +1,318 @@
+package report
+
+import (
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+	"path"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/runvm/runvm/internal/console"
+	"github.com/runvm/runvm/internal/sh"
+	"github.com/runvm/runvm/internal/verdict"
+)
+
+//go:embed page.html
+var pageText string
+
+// Bounds of a page.
+const (
+	pageCrashes = 12   // crashes shown with their consoles
+	pageRows    = 2000 // tests in the table
+	pageSlow    = 12   // tests in the picture of the slowest
+	pageTail    = 120  // lines of the console's end
+	pageOutput  = 200  // lines of one output
+)
+
+// HTML writes s as one page that needs nothing but itself: no scripts, styles
+// or pictures from elsewhere, no network.
+func HTML(w io.Writer, s Source) error {
+	t, err := template.New("page").Parse(pageText)
+	if err != nil {
+		return err
+	}
+	return t.Execute(w, newPage(s))
+}
+
+// A page is what the template shows.
+type page struct {
+	Title, Verdict, Reason, Kernel string
+	Counts                         []count
+	Failures                       []failure
+	NotReached                     []string
+	Rows                           []row
+	MoreRows                       int
+	Stages, Slowest                chart
+	Facts                          []fact
+	Patches                        []verdict.Patch
+	Recipe, Command                string
+	Notes                          []string
+	Tail                           []logged
+	TailNote                       string
+}
+
+// A count is how many tests ended in one way.
+type count struct {
+	Word string
+	N    int
+}
+
+// A failure is one thing that went wrong.
+type failure struct {
+	ID, Verdict, Program, Test, Reason, Again, Output string
+	Crashes                                           []complaint
+	MoreCrashes                                       int
+}
+
+// A complaint is one complaint of the kernel.
+type complaint struct {
+	Title, Kind, Damage, Place, Fingerprint string
+	Stacks                                  []framed
+	Console                                 []logged
+	Where                                   string
+}
+
+// A framed is a stack with its title, "" for the crash's own.
+type framed struct {
+	Title  string
+	Frames []frameRow
+}
+
+// A frameRow is a frame as a line of a table.
+type frameRow struct {
+	Func, Source, Patch, Note string
+	Guilty, Faint             bool
+}
+
+// A logged is a line of the console with the way it is coloured.
+type logged struct {
+	Number int
+	Text   string
+	Class  string
+}
+
+// A row is a test in the table of all tests.
+type row struct{ Verdict, Program, Test, Time, Reason, ID string }
+
+func newPage(s Source) *page {
+	r := s.Report
+	p := &page{
+		Title: "runvm: " + string(r.Verdict), Verdict: string(r.Verdict), Reason: plain(r.Reason), Kernel: kernelName(r.Run.Kernel),
+		Facts: facts(r), Recipe: recipe(r), Command: plain(sh.Quote(r.Run.Machine.Command...)),
+	}
+	for _, n := range r.Notes {
+		p.Notes = append(p.Notes, line(n))
+	}
+	for _, patch := range r.Run.Kernel.Applied {
+		p.Patches = append(p.Patches, verdict.Patch{Name: line(patch.Name), Subject: line(patch.Subject), Digest: patch.Digest})
+	}
+	p.Stages = stageChart(r.Run.Stages)
+	all := suites(r)
+	p.tests(s, all)
+	p.Slowest = slowest(all)
+	e := tail(s.Console, pageTail)
+	p.Tail = coloured(e, 0, 0, "")
+	if len(e.lines) > 0 && e.lines[0].Number > 1 {
+		p.TailNote = fmt.Sprintf("the last %d lines", len(e.lines))
+	}
+	return p
+}
+
+// kernelName is "linux 6.12.117 with 7 patches (debug)".
+func kernelName(k verdict.Kernel) string {
+	s := "linux " + k.Version
+	if len(k.Applied) > 0 {
+		s += " with " + number(len(k.Applied), "patch")
+		s = strings.Replace(s, "patchs", "patches", 1)
+	}
+	if k.Profile != "" {
+		s += ", " + k.Profile + " profile"
+	}
+	return line(s)
+}
+
+// tests fills the table of tests, their counts and the failures.
+func (p *page) tests(s Source, all []suite) {
+	counts := map[string]int{}
+	for _, suite := range all {
+		for _, e := range suite.cases {
+			word := outcome(e.Test)
+			if suite.name != runSuite || wrong(e.Verdict) {
+				counts[word]++
+				p.row(s, suite, e, all)
+			}
+		}
+	}
+	for _, word := range []string{"broken", "crashed", "hung", "without end", "failed", "not reached", "skipped", "passed"} {
+		if counts[word] > 0 {
+			p.Counts = append(p.Counts, count{word, counts[word]})
+		}
+	}
+}
+
+// row adds a test to the table and, when it tells what is wrong, to the
+// failures.
+func (p *page) row(s Source, suite suite, e entry, all []suite) {
+	r := row{Verdict: string(e.Verdict), Program: line(suite.name), Test: line(e.Name), Time: seconds(e.Elapsed), Reason: line(e.Reason)}
+	switch {
+	case !wrong(e.Verdict), explained(suite.cases, e):
+	case e.Verdict == verdict.Incomplete && !e.Reached:
+		p.NotReached = append(p.NotReached, r.Program+" "+r.Test)
+	case e.Verdict == verdict.Incomplete || e.Verdict != verdict.Pass:
+		r.ID = fmt.Sprintf("f%d", len(p.Failures)+1)
+		p.Failures = append(p.Failures, newFailure(s, suite, e, r.ID))
+	}
+	if len(p.Rows) == pageRows {
+		p.MoreRows++
+		return
+	}
+	p.Rows = append(p.Rows, r)
+}
+
+func newFailure(s Source, suite suite, e entry, id string) failure {
+	f := failure{ID: id, Verdict: string(e.Verdict), Program: line(suite.name), Test: line(e.Name), Reason: line(e.Reason)}
+	lines := strings.Split(strings.TrimRight(plain(e.Output), "\n"), "\n")
+	f.Output = strings.Join(lines[max(0, len(lines)-pageOutput):], "\n")
+	for i := range s.Report.Programs {
+		if p := &s.Report.Programs[i]; p.ID == suite.name {
+			f.Again = command(s.Report, p)
+		}
+	}
+	for i, c := range e.crashes {
+		if i == pageCrashes {
+			f.MoreCrashes = len(e.crashes) - i
+			break
+		}
+		f.Crashes = append(f.Crashes, newComplaint(s.Console, c))
+	}
+	return f
+}
+
+func newComplaint(log []byte, c verdict.Complaint) complaint {
+	k := complaint{Title: line(c.Title), Kind: line(string(c.Kind)), Damage: line(c.Damage), Place: line(c.Guilty.Source), Fingerprint: line(c.Fingerprint)}
+	k.Stacks = append(k.Stacks, newFramed("", c.Frames, c.Guilty))
+	for _, other := range c.Stacks {
+		k.Stacks = append(k.Stacks, newFramed(line(other.Title), other.Frames, console.Frame{}))
+	}
+	if c.Lines[0] > 0 {
+		e := part(log, c.Lines[0]-contextLines, c.Lines[1]+contextLines)
+		k.Console = coloured(e, c.Lines[0], c.Lines[1], c.Guilty.Func)
+		k.Where = fmt.Sprintf("console.log:%d", c.Lines[0])
+	}
+	return k
+}
+
+func newFramed(title string, frames []console.Frame, guilty console.Frame) framed {
+	s := framed{Title: title}
+	for _, f := range frames {
+		r := frameRow{Func: f.Func, Source: f.Source, Patch: f.Patch, Note: f.Doubt, Faint: f.Guessed}
+		if r.Func == "" {
+			r.Func = "0x" + f.Address
+		}
+		if f.Module != "" {
+			r.Func += " [" + f.Module + "]"
+		}
+		if f.Inlined {
+			r.Note = strings.TrimPrefix("inlined; "+r.Note, "; ")
+			r.Note = strings.TrimSuffix(r.Note, "; ")
+		}
+		r.Guilty = guilty.Func != "" && f.Func == guilty.Func && f.Line == guilty.Line
+		s.Frames = append(s.Frames, r)
+	}
+	return s
+}
+
+// coloured marks the lines of a crash, those that say what it is, and the
+// guilty function.
+func coloured(e excerpt, first, last int, guilty string) []logged {
+	var all []logged
+	for _, l := range e.lines {
+		class := ""
+		switch {
+		case l.Number == 0:
+			class = "gap"
+		case complains(l.Text):
+			class = "bad"
+		case guilty != "" && strings.Contains(l.Text, guilty+"+0x"):
+			class = "guilty"
+		case strings.Contains(l.Text, "runvm: "):
+			class = "mark"
+		case first > 0 && (l.Number < first || l.Number > last), strings.Contains(l.Text, " ? "):
+			class = "faint"
+		}
+		all = append(all, logged{l.Number, l.Text, class})
+	}
+	return all
+}
+
+// complains says that a line of the kernel is worth the eye.
+func complains(text string) bool {
+	for _, word := range []string{"BUG: ", "WARNING: ", "INFO: task ", "Oops", "Kernel panic", "kernel BUG", "general protection", "UBSAN: ", "INFO: rcu", "INFO: possible"} {
+		if strings.Contains(text, word) {
+			return true
+		}
+	}
+	return false
+}
+
+// A chart is a picture of durations.
+type chart struct {
+	Bars   []bar
+	Height int // of the picture, in pixels
+}
+
+// A bar is one line of a chart.
+type bar struct {
+	Label, Time, Note, Class string
+	Width                    float64 // percent of the chart, 0 to 60
+	Y, TextY                 int     // pixels
+}
+
+// barHeight is the distance of two bars, in pixels.
+const barHeight = 24
+
+func (c *chart) add(label, note, class string, d, longest time.Duration) {
+	b := bar{Label: label, Time: seconds(d), Note: note, Class: class, Y: c.Height + 4, TextY: c.Height + 16}
+	if longest > 0 {
+		b.Width = 60 * d.Seconds() / longest.Seconds()
+	}
+	c.Bars = append(c.Bars, b)
+	c.Height += barHeight
+}
+
+func stageChart(stages []verdict.Stage) chart {
+	var longest time.Duration
+	for _, s := range stages {
+		longest = max(longest, s.Elapsed)
+	}
+	var c chart
+	for _, s := range stages {
+		c.add(line(s.Name), line(s.Note), "stage", s.Elapsed, longest)
+	}
+	return c
+}
+
+// slowest is the picture of the top-level tests that took longest.
+func slowest(all []suite) chart {
+	var tests []entry
+	for _, suite := range all {
+		for _, e := range suite.cases {
+			if e.Elapsed >= 10*time.Millisecond && !strings.Contains(e.Name, "/") {
+				e.Name = path.Base(suite.name) + " " + e.Name
+				tests = append(tests, e)
+			}
+		}
+	}
+	sort.SliceStable(tests, func(i, j int) bool { return tests[i].Elapsed > tests[j].Elapsed })
+	var c chart
+	for i, e := range tests {
+		if i == pageSlow {
+			break
+		}
+		c.add(line(e.Name), "", string(e.Verdict), e.Elapsed, tests[0].Elapsed)
+	}
+	return c
+}
