@@ -39,6 +39,8 @@ type Program struct {
 	ID      string  `json:"id"`
 	Arg     string  `json:"arg,omitempty"`
 	Verdict Verdict `json:"verdict"`
+	// Protocol is how the program told of its tests.
+	Protocol Protocol `json:"protocol,omitempty"`
 	// Reason is one line; empty when the verdict is Pass.
 	Reason string `json:"reason,omitempty"`
 	// Elapsed is the guest's time from start to exit.
@@ -50,6 +52,16 @@ type Program struct {
 	// MaxOutput bytes; of a program that passed it is empty.
 	Output string `json:"output,omitempty"`
 }
+
+// A Protocol is how a program tells of its tests.
+type Protocol string
+
+// The protocols.
+const (
+	ByExit Protocol = ""     // not at all: its exit code is its result
+	ByGo   Protocol = "go"   // as the testing package does
+	ByKTAP Protocol = "ktap" // as kselftests and KUnit do
+)
 
 // An Exit is how a program ended.
 type Exit struct {

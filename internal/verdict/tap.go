@@ -20,7 +20,7 @@ const exitSkip = 4
 // tap judges what a program told of its tests; skipped says that it exited
 // with exitSkip, so that results it owes are no loss.
 func (p *Program) tap(doc *ktap.Document, skipped bool) {
-	p.Tests = flat(nil, "", doc.Tests)
+	p.Protocol, p.Tests = ByKTAP, flat(nil, "", doc.Tests)
 	missing := doc.Missing
 	if skipped {
 		missing = ""
