@@ -16,19 +16,28 @@ const maxAnnotations = 10
 // GitHub writes the workflow commands that make annotations of what is wrong.
 func GitHub(w io.Writer, s Source) error {
 	var b strings.Builder
-	left := 0
+	shown, left, never := 0, 0, 0
 	for _, suite := range suites(s.Report) {
 		for _, e := range suite.cases {
-			if !wrong(e.Verdict) || explained(suite.cases, e) {
-				continue
-			}
-			if left++; left <= maxAnnotations {
+			switch {
+			case !wrong(e.Verdict), explained(suite.cases, e):
+			case unreached(e):
+				never++
+			case shown == maxAnnotations:
+				left++
+			default:
+				shown++
 				annotate(&b, s.Report, suite, e)
 			}
 		}
 	}
-	if left > maxAnnotations {
-		fmt.Fprintf(&b, "::notice title=runvm::%d more in the summary\n", left-maxAnnotations)
+	for _, more := range []struct {
+		n    int
+		what string
+	}{{left, "more in the summary"}, {never, "not reached"}} {
+		if more.n > 0 {
+			fmt.Fprintf(&b, "::warning title=runvm::%d %s\n", more.n, more.what)
+		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

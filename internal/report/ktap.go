@@ -23,19 +23,30 @@ func KTAP(w io.Writer, s Source) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "KTAP version 1\n1..%d\n", len(all))
 	for i, suite := range all {
-		n := &node{entry: entry{Test: verdict.Test{Verdict: verdict.Pass}}, base: suite.name, below: tree(suite.cases)}
-		skipped := len(n.below) > 0
-		for _, e := range suite.cases {
-			n.Verdict = verdict.Worse(n.Verdict, e.Verdict)
-			skipped = skipped && e.Verdict == verdict.Skipped
-		}
-		if n.Verdict == verdict.Skipped && !skipped {
-			n.Verdict = verdict.Pass
-		}
+		n := &node{entry: suite.sum(), base: suite.name, below: tree(suite.cases)}
 		n.ktap(&b, i+1, "")
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// sum is the suite as an entry: the worst of its cases, skipped only when all
+// of them are.
+func (s suite) sum() entry {
+	var worst entry
+	worst.Verdict = verdict.Pass
+	skipped := 0
+	for _, e := range s.cases {
+		if e.Verdict == verdict.Skipped {
+			skipped++
+		} else if worse(e.Verdict, worst.Verdict) {
+			worst.Verdict, worst.Reason = e.Verdict, join(e.Name, e.Reason)
+		}
+	}
+	if skipped > 0 && skipped == len(s.cases) {
+		worst.Verdict = verdict.Skipped
+	}
+	return worst
 }
 
 // tree puts entries below those whose name they carry on with.
@@ -115,7 +126,7 @@ func ktapResult(e entry) (result, note string) {
 	case verdict.Hang:
 		return "not ok", strings.TrimSpace("TIMEOUT " + reason)
 	}
-	return "not ok", strings.TrimSpace("ERROR " + string(e.Verdict) + ": " + reason)
+	return "not ok", "ERROR " + join(string(e.Verdict), reason)
 }
 
 // ktapName is name with what a description may not have (number signs, line

@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"io"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -25,6 +26,7 @@ const (
 	pageSlow    = 12   // tests in the picture of the slowest
 	pageTail    = 120  // lines of the console's end
 	pageOutput  = 200  // lines of one output
+	shortOutput = 25   // lines of an output that is shown unfolded
 )
 
 // HTML writes s as one page that needs nothing but itself: no scripts, styles
@@ -63,6 +65,7 @@ type count struct {
 // A failure is one thing that went wrong.
 type failure struct {
 	ID, Verdict, Program, Test, Reason, Again, Output string
+	Short                                             bool // Output is shown unfolded
 	Crashes                                           []complaint
 	MoreCrashes                                       int
 }
@@ -121,12 +124,11 @@ func newPage(s Source) *page {
 	return p
 }
 
-// kernelName is "linux 6.12.117 with 7 patches (debug)".
+// kernelName is "linux 6.12.117+linux-6.12, debug profile".
 func kernelName(k verdict.Kernel) string {
 	s := "linux " + k.Version
-	if len(k.Applied) > 0 {
-		s += " with " + number(len(k.Applied), "patch")
-		s = strings.Replace(s, "patchs", "patches", 1)
+	for _, p := range k.Patches {
+		s += "+" + strings.TrimSuffix(path.Base(p), ".patch")
 	}
 	if k.Profile != "" {
 		s += ", " + k.Profile + " profile"
@@ -159,9 +161,9 @@ func (p *page) row(s Source, suite suite, e entry, all []suite) {
 	r := row{Verdict: string(e.Verdict), Program: line(suite.name), Test: line(e.Name), Time: seconds(e.Elapsed), Reason: line(e.Reason)}
 	switch {
 	case !wrong(e.Verdict), explained(suite.cases, e):
-	case e.Verdict == verdict.Incomplete && !e.Reached:
+	case unreached(e):
 		p.NotReached = append(p.NotReached, r.Program+" "+r.Test)
-	case e.Verdict == verdict.Incomplete || e.Verdict != verdict.Pass:
+	default:
 		r.ID = fmt.Sprintf("f%d", len(p.Failures)+1)
 		p.Failures = append(p.Failures, newFailure(s, suite, e, r.ID))
 	}
@@ -175,7 +177,7 @@ func (p *page) row(s Source, suite suite, e entry, all []suite) {
 func newFailure(s Source, suite suite, e entry, id string) failure {
 	f := failure{ID: id, Verdict: string(e.Verdict), Program: line(suite.name), Test: line(e.Name), Reason: line(e.Reason)}
 	lines := strings.Split(strings.TrimRight(plain(e.Output), "\n"), "\n")
-	f.Output = strings.Join(lines[max(0, len(lines)-pageOutput):], "\n")
+	f.Output, f.Short = strings.Join(lines[max(0, len(lines)-pageOutput):], "\n"), len(lines) <= shortOutput
 	for i := range s.Report.Programs {
 		if p := &s.Report.Programs[i]; p.ID == suite.name {
 			f.Again = command(s.Report, p)
@@ -193,9 +195,9 @@ func newFailure(s Source, suite suite, e entry, id string) failure {
 
 func newComplaint(log []byte, c verdict.Complaint) complaint {
 	k := complaint{Title: line(c.Title), Kind: line(string(c.Kind)), Damage: line(c.Damage), Place: line(c.Guilty.Source), Fingerprint: line(c.Fingerprint)}
-	k.Stacks = append(k.Stacks, newFramed("", c.Frames, c.Guilty))
+	k.Stacks = append(k.Stacks, newFramed("", c.Frames, c.Guilty.Func))
 	for _, other := range c.Stacks {
-		k.Stacks = append(k.Stacks, newFramed(line(other.Title), other.Frames, console.Frame{}))
+		k.Stacks = append(k.Stacks, newFramed(line(other.Title), other.Frames, ""))
 	}
 	if c.Lines[0] > 0 {
 		e := part(log, c.Lines[0]-contextLines, c.Lines[1]+contextLines)
@@ -205,10 +207,13 @@ func newComplaint(log []byte, c verdict.Complaint) complaint {
 	return k
 }
 
-func newFramed(title string, frames []console.Frame, guilty console.Frame) framed {
+// newFramed makes a stack of frames; those that only report what the guilty
+// one did are faint.
+func newFramed(title string, frames []console.Frame, guilty string) framed {
 	s := framed{Title: title}
-	for _, f := range frames {
-		r := frameRow{Func: f.Func, Source: f.Source, Patch: f.Patch, Note: f.Doubt, Faint: f.Guessed}
+	at := slices.IndexFunc(frames, func(f console.Frame) bool { return guilty != "" && f.Func == guilty })
+	for i, f := range frames {
+		r := frameRow{Func: f.Func, Source: f.Source, Patch: f.Patch, Note: f.Doubt, Guilty: i == at, Faint: f.Guessed || i < at}
 		if r.Func == "" {
 			r.Func = "0x" + f.Address
 		}
@@ -219,7 +224,6 @@ func newFramed(title string, frames []console.Frame, guilty console.Frame) frame
 			r.Note = strings.TrimPrefix("inlined; "+r.Note, "; ")
 			r.Note = strings.TrimSuffix(r.Note, "; ")
 		}
-		r.Guilty = guilty.Func != "" && f.Func == guilty.Func && f.Line == guilty.Line
 		s.Frames = append(s.Frames, r)
 	}
 	return s

@@ -107,12 +107,13 @@ func (e excerpt) text() string {
 // more than the log does.
 func stack(frames []console.Frame, guilty console.Frame) string {
 	var b strings.Builder
-	told := false
+	told, found := false, false
 	for _, f := range frames {
 		told = told || f.Source != ""
 		b.WriteString("  " + frame(f))
-		if f.Line == guilty.Line && f.Func == guilty.Func {
+		if !found && f.Func == guilty.Func {
 			b.WriteString("  <- here")
+			found = true
 		}
 		b.WriteString("\n")
 	}

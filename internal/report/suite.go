@@ -104,6 +104,9 @@ func crashes(r *verdict.Report, program, test string) []verdict.Complaint {
 	return all
 }
 
+// unreached says that e is a test that never started.
+func unreached(e entry) bool { return e.Verdict == verdict.Incomplete && !e.Reached }
+
 // wrong says that v is neither a pass nor a skip.
 func wrong(v verdict.Verdict) bool { return v != verdict.Pass && v != verdict.Skipped }
 

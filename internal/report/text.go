@@ -250,6 +250,9 @@ func Again(r *verdict.Report, p *verdict.Program) []string {
 		return nil
 	}
 	args := append([]string(nil), r.Run.Again...)
+	if p.Protocol == verdict.ByKTAP { // only Go's tests can be chosen by name
+		return append(args, p.Arg)
+	}
 	var names []string
 	seen := map[string]bool{}
 	for _, test := range telling(p.Tests) {
