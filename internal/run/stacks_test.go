@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -125,6 +126,9 @@ func TestStacksOfAnotherKernelAreLeft(t *testing.T) {
 		"gone": os.Remove,
 		"rebuilt": func(path string) error {
 			return os.WriteFile(path, []byte("another"), 0o644)
+		},
+		"rebuilt, as long": func(path string) error {
+			return os.Chtimes(path, time.Time{}, time.Now().Add(time.Hour))
 		},
 	} {
 		dir, s := decodable(t)
