@@ -72,6 +72,7 @@ func rules() []rule {
 		{leaves, all, nil, "what every stage leans on leans on nothing"},
 		{[]string{"internal/verdict"}, all, []string{"internal/console", "internal/gotest", "internal/ktap", "internal/sh", "internal/wire"}, "the verdict is a function of recorded bytes; of sh it takes Quote"},
 		{[]string{"internal/console"}, all, nil, "the crash reader is a function of a log"},
+		{[]string{"internal/symbol"}, all, nil, "the decoder is a function of a file"},
 		{all, []string{"cmd"}, []string{"cmd"}, "programs are not libraries"},
 		{[]string{"initramfs", "internal/vm", "kernel", "internal/console", "internal/verdict", "internal/report", "internal/gotest", "internal/distro"},
 			[]string{"internal/run"}, nil, "stages do not know who conducts them"},
