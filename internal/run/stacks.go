@@ -33,6 +33,9 @@ type symbols struct {
 	// Bytes and Modified tell whether it still is what it was.
 	Bytes    int64     `json:"bytes,omitempty"`
 	Modified time.Time `json:"modified,omitzero"`
+	// Direct says that QEMU started it itself. What moves a kernel is the
+	// decompressor, which a vmlinux does not have.
+	Direct bool `json:"direct,omitempty"`
 	// Index is where its index is kept.
 	Index string `json:"index,omitempty"`
 	// Touched are the lines of the series, only where there is something to
@@ -46,7 +49,7 @@ func (c *Conductor) symbols(ctx context.Context, built *Built, log []byte) (symb
 	if err != nil {
 		return symbols{}, nil // a bzImage has none
 	}
-	s := symbols{Vmlinux: built.Vmlinux, Bytes: info.Size(), Modified: info.ModTime(), Index: filepath.Join(built.Dir, indexFile)}
+	s := symbols{Vmlinux: built.Vmlinux, Bytes: info.Size(), Modified: info.ModTime(), Direct: built.PVH || built.BzImage == "", Index: filepath.Join(built.Dir, indexFile)}
 	if built.Dir == "" {
 		// nothing is written beside a file of the user's
 		s.Index = filepath.Join(c.Cache, "symbol", built.Key+".index")
@@ -83,7 +86,7 @@ func decodeStacks(report *verdict.Report, s symbols) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), decodeTime)
 	defer cancel()
-	d := &stackDecoder{ctx: ctx, symbols: s, fixed: fixed(report.Run.Machine.Command, s.Vmlinux), tables: map[string]*symbol.Table{}, left: decodeFrames}
+	d := &stackDecoder{ctx: ctx, symbols: s, fixed: s.Direct || unmoved(report.Run.Machine.Command), tables: map[string]*symbol.Table{}, left: decodeFrames}
 	defer d.close()
 	for i := range report.Crashes {
 		d.crash(&report.Crashes[i].Crash)
@@ -93,11 +96,10 @@ func decodeStacks(report *verdict.Report, s symbols) {
 	}
 }
 
-// fixed says that a kernel was not moved: what moves it is the decompressor,
-// which a vmlinux booted directly does not have.
-func fixed(command []string, vmlinux string) bool {
+// unmoved says that the kernel was told to stay where it was linked.
+func unmoved(command []string) bool {
 	return slices.ContainsFunc(command, func(arg string) bool {
-		return arg == vmlinux || slices.Contains(strings.Fields(arg), "nokaslr")
+		return slices.Contains(strings.Fields(arg), "nokaslr")
 	})
 }
 

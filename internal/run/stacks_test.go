@@ -35,7 +35,7 @@ const splat = `[    1.000000] ------------[ cut here ]------------
 
 // decodable is the directory of a run that booted the program, and what
 // decodes its stacks.
-func decodable(t *testing.T, command ...string) (string, symbols) {
+func decodable(t *testing.T) (string, symbols) {
 	t.Helper()
 	images := t.TempDir()
 	for from, to := range map[string]string{"program.elf": "vmlinux", "module.ko": "my-mod.ko"} {
@@ -59,7 +59,8 @@ func decodable(t *testing.T, command ...string) (string, symbols) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rec.Symbols, rec.Run.Machine.Command = s, append(command, s.Vmlinux)
+	s.Direct = true
+	rec.Symbols = s
 	if err := writeJSON(filepath.Join(dir, recordedFile), rec); err != nil {
 		t.Fatal(err)
 	}
@@ -166,13 +167,28 @@ func TestDamagedKernelIsANote(t *testing.T) {
 }
 
 func TestAddressesOfAMovedKernelAreLeft(t *testing.T) {
-	if fixed([]string{"qemu", "-kernel", "bzImage", "-append", "console=ttyS0 panic=-1"}, "vmlinux") {
-		t.Error("a bzImage may have moved its kernel")
-	}
-	if !fixed([]string{"qemu", "-kernel", "bzImage", "-append", "console=ttyS0 nokaslr"}, "vmlinux") {
-		t.Error("nokaslr was not seen")
-	}
-	if !fixed([]string{"qemu", "-kernel", "vmlinux"}, "vmlinux") {
-		t.Error("a vmlinux that is booted directly does not move")
+	for _, c := range []struct {
+		direct bool
+		append string
+		want   bool
+	}{{false, "console=ttyS0 panic=-1", false}, {false, "console=ttyS0 nokaslr", true}, {true, "console=ttyS0", true}} {
+		dir, _ := decodable(t)
+		rec, err := readRecorded(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec.Run.Machine.Command = []string{"qemu", "-append", c.append}
+		rec.Symbols.Direct = c.direct
+		if err := writeJSON(filepath.Join(dir, recordedFile), rec); err != nil {
+			t.Fatal(err)
+		}
+		report, err := Rejudge(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := shownFrames(t, report)
+		if got := strings.Contains(all[len(all)-1], "one.c:40"); got != c.want {
+			t.Errorf("direct %v, %q: the last frame is %q", c.direct, c.append, all[len(all)-1])
+		}
 	}
 }
