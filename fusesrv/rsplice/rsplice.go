@@ -10,7 +10,9 @@
 //	n, err = rsplice.Fill(pipeR, file, &offset, n, 0)       // filled from a file
 //	err = rsplice.Reply(device, unique, n)                  // n bytes are in place
 //
-// or with Direct in place of Claim and Fill. Each function is one system call. Errors are bare [unix.Errno] values, as those
+// or with Direct in place of Claim and Fill. The manual is docs/rsplice.2.
+//
+// Each function is one system call. Errors are bare [unix.Errno] values, as those
 // of package unix are. A call that a signal ended before it did anything is
 // started again by the kernel.
 package rsplice
@@ -34,9 +36,10 @@ const Nonblock = unix.SPLICE_F_NONBLOCK
 // headerSize is that of struct fuse_out_header, in bytes.
 const headerSize = 16
 
-// number is that of the system call. It is the same on all architectures that
-// Go has but MIPS, which counts from an offset for each of its ABIs.
-func number() uintptr {
+// Number is that of the system call, for who wants to call it with arguments that
+// the functions here cannot express. It is the same on all architectures that Go
+// has but MIPS, which counts from an offset for each of its ABIs.
+func Number() uintptr {
 	switch runtime.GOARCH {
 	case "mips", "mipsle":
 		return 4480
@@ -47,7 +50,7 @@ func number() uintptr {
 }
 
 func call(dst int, offDst unsafe.Pointer, src int, offSrc unsafe.Pointer, size int, flags int) (int, error) {
-	n, _, errno := unix.Syscall6(number(), uintptr(dst), uintptr(offDst), uintptr(src), uintptr(offSrc),
+	n, _, errno := unix.Syscall6(Number(), uintptr(dst), uintptr(offDst), uintptr(src), uintptr(offSrc),
 		uintptr(size), uintptr(flags))
 	if errno != 0 {
 		return 0, errno

@@ -1,7 +1,6 @@
 package rsplice
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
@@ -53,30 +52,9 @@ func newSlowDisk(t *testing.T) *slowDisk {
 	return d
 }
 
-// attach opens a loop device on the server's file.
-func (d *slowDisk) attach() error {
-	control, err := unix.Open("/dev/loop-control", unix.O_RDWR|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("open /dev/loop-control: %w", err)
-	}
-	defer unix.Close(control)
-	no, err := unix.IoctlRetInt(control, unix.LOOP_CTL_GET_FREE)
-	if err != nil {
-		return fmt.Errorf("get a loop device: %w", err)
-	}
-	file, err := unix.Open(d.file(), unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("open %s: %w", d.file(), err)
-	}
-	defer unix.Close(file)
-	name := fmt.Sprintf("/dev/loop%d", no)
-	if d.fd, err = unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
-		return fmt.Errorf("open %s: %w", name, err)
-	}
-	if err := unix.IoctlSetInt(d.fd, unix.LOOP_SET_FD, file); err != nil {
-		return fmt.Errorf("attach %s: %w", name, err)
-	}
-	return nil
+func (d *slowDisk) attach() (err error) {
+	d.fd, err = attachLoop(d.file(), 0)
+	return err
 }
 
 // fillFrom starts a fill of all of a claimed READ from the disk, and returns

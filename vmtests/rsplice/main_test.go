@@ -4,12 +4,18 @@ import (
 	"os"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/runvm/runvm/fusesrv/rsplice"
 	"github.com/runvm/runvm/vmtests/guest"
 )
 
-// envRead makes the test binary a reader: "offset length path".
-const envRead = "RSPLICE_READ"
+const (
+	// envRead makes the test binary a reader: "offset length path".
+	envRead = "RSPLICE_READ"
+	// envExec makes it execute a file and print why it cannot.
+	envExec = "RSPLICE_EXEC"
+)
 
 // TestMain runs the tests, or the reader they start.
 func TestMain(m *testing.M) {
@@ -17,6 +23,10 @@ func TestMain(m *testing.M) {
 		if err := readFile(job, os.Stdin, os.Stdout); err != nil {
 			os.Stderr.WriteString(err.Error() + "\n")
 		}
+		return
+	}
+	if path := os.Getenv(envExec); path != "" {
+		os.Stdout.WriteString(unix.Exec(path, []string{path}, nil).Error())
 		return
 	}
 	m.Run()

@@ -53,6 +53,23 @@ func TestShortReplyHidesWhatIsBehind(t *testing.T) {
 	}
 }
 
+func TestReplyMayAnnounceLessThanWasFilled(t *testing.T) {
+	each(t, func(t *testing.T, s *server) {
+		s.size = 99
+		r := s.read(t, 0, guest.PageSize())
+		req := s.next(t)
+		s.claim(t, req)
+		s.fill(t, 0, 300) // as long as the file is in truth
+		if err := rsplice.Reply(s.device, req.unique, int(s.size)); err != nil {
+			t.Fatalf("reply: %v", err)
+		}
+		if res := r.wait(t, s); res.n != int(s.size) || res.tail > 0 {
+			t.Errorf("read: %d, %v, and %d bytes behind the end are not zero; want %d and none",
+				res.n, res.errno, res.tail, s.size)
+		}
+	})
+}
+
 func TestOrdinaryReplyTakesTheMemoryBack(t *testing.T) {
 	each(t, func(t *testing.T, s *server) {
 		r := s.read(t, 0, 4*guest.PageSize())

@@ -52,6 +52,7 @@ type server struct {
 	device    int
 	dir       string
 	size      int64 // of the file, in bytes
+	mode      uint32
 	data      pattern.Pattern
 	openFlags uint32
 	initFlags uint64
@@ -59,6 +60,8 @@ type server struct {
 	pipe      [2]int
 	buf       []byte
 	copied    int // READs that serve has answered
+	// other sees each request that is not a READ before it is answered.
+	other func(opcode uint32, unique uint64)
 
 	beforeUnmount, afterUnmount []func()
 }
@@ -80,6 +83,7 @@ func mountWith(t *testing.T, openFlags uint32, initFlags uint64) *server {
 	s := &server{
 		size:      bytesOfFile * int64(guest.PageSize()),
 		data:      pattern.Pattern{Seed: 7, File: fileID},
+		mode:      0o644,
 		openFlags: openFlags,
 		initFlags: initFlags,
 		dir:       t.TempDir(),
@@ -197,6 +201,9 @@ func (s *server) dispatch(m []byte) (request, bool, error) {
 	ne := binary.NativeEndian
 	opcode, unique, node := ne.Uint32(m[4:]), ne.Uint64(m[8:]), ne.Uint64(m[16:])
 	body := m[inHeader:]
+	if s.other != nil && opcode != opRead {
+		s.other(opcode, unique)
+	}
 	var err error
 	switch opcode {
 	case opRead:
@@ -250,7 +257,7 @@ func (s *server) attr(node uint64) []byte {
 	ne.PutUint64(out[0:], node)
 	mode := uint32(unix.S_IFDIR | 0o755)
 	if node != rootID {
-		mode = unix.S_IFREG | 0o644
+		mode = unix.S_IFREG | s.mode
 		ne.PutUint64(out[8:], uint64(s.size))
 	}
 	ne.PutUint32(out[60:], mode)

@@ -1,0 +1,235 @@
+package rsplice
+
+import (
+	"encoding/binary"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/runvm/runvm/fusesrv/rsplice"
+	"github.com/runvm/runvm/vmtests/guest"
+)
+
+// sourceErrors are the rows in which the source is at fault, or the memory.
+func sourceErrors() []errorRow {
+	return []errorRow{
+		{"EAGAIN/source-without-data", testSourceWithoutData},
+		{"EINVAL/source-unreadable", testSourceUnreadable},
+		{"EINVAL/source-alignment", testSourceAlignment},
+		{"EIO/source-error", testSourceError},
+		{"ENOMEM/no-memory", testNoMemory},
+		{"EOPNOTSUPP/unsettled-source", testUnsettledSource},
+		{"EPERM/denied", testDenied},
+	}
+}
+
+func testSourceWithoutData(t *testing.T, want unix.Errno) {
+	withRead(t, 0, func(s *server, req request) {
+		near, _ := newSocket(t)
+		nonblock(t, near)
+		_, err := rsplice.Direct(s.device, req.unique, near, nil, req.size)
+		fails(t, "claim and fill", err, want)
+		s.claim(t, req)
+		_, err = rsplice.Fill(s.pipe[0], near, nil, req.size, 0)
+		fails(t, "fill", err, want)
+	})
+}
+
+func testSourceUnreadable(t *testing.T, want unix.Errno) {
+	withRead(t, 0, func(s *server, req request) {
+		dir := open(t, t.TempDir(), unix.O_RDONLY)
+		unmounted := open(t, "/dev/fuse", unix.O_RDWR)
+		s.claim(t, req)
+		_, err := rsplice.Fill(s.pipe[0], dir, nil, req.size, 0)
+		fails(t, "fill from a directory", err, want)
+		_, err = rsplice.Fill(s.pipe[0], s.device, nil, req.size, 0)
+		fails(t, "fill from the device", err, want)
+		_, err = rsplice.Direct(s.device, req.unique, dir, nil, req.size)
+		fails(t, "claim and fill", err, want)
+		_, err = rsplice.Direct(unmounted, req.unique, dir, nil, req.size)
+		fails(t, "claim and fill, nothing mounted", err, want)
+	})
+}
+
+func testSourceAlignment(t *testing.T, want unix.Errno) {
+	withRead(t, 0, func(s *server, req request) {
+		disk := s.newLoop(t, unix.O_DIRECT)
+		off := int64(1)
+		_, err := rsplice.Direct(s.device, req.unique, disk, &off, req.size)
+		fails(t, "claim and fill", err, want)
+		s.claim(t, req)
+		_, err = rsplice.Fill(s.pipe[0], disk, &off, req.size, 0)
+		fails(t, "fill at odd offset", err, want)
+		off = 0
+		_, err = rsplice.Fill(s.pipe[0], disk, &off, 100, 0)
+		fails(t, "fill of odd length", err, want)
+	})
+}
+
+// A disk whose second page cannot be read: what comes before is delivered, then
+// the error, and the READ can still be answered otherwise.
+func testSourceError(t *testing.T, want unix.Errno) {
+	page := guest.PageSize()
+	s := mount(t, 0)
+	disk := s.newLoop(t, 0)
+	if err := os.Truncate(s.source.Name(), int64(page)); err != nil {
+		t.Fatal(err)
+	}
+	r := s.read(t, 0, 2*page)
+	req := s.next(t)
+	s.claim(t, req)
+	var off int64
+	n, err := rsplice.Fill(s.pipe[0], disk, &off, req.size, 0)
+	moves(t, "fill up to the bad page", n, err, page)
+	_, err = rsplice.Fill(s.pipe[0], disk, &off, req.size, 0)
+	fails(t, "fill of the bad page", err, want)
+	fails(t, "reply", rsplice.Reply(s.device, req.unique, req.size), unix.EINVAL)
+	if err := s.replyData(req, req.size); err != nil {
+		t.Fatal(err)
+	}
+	r.gets(t, s, 2*page)
+}
+
+// failAllocations lets the kernel's nth allocation of this thread fail, each
+// time the function that is returned is called with n. It returns whether that
+// has happened since.
+func failAllocations(t *testing.T) (set func(nth int), failed func() bool) {
+	t.Helper()
+	const file = "/proc/thread-self/fail-nth"
+	if _, err := os.Stat(file); err != nil {
+		t.Skip("kernel has no CONFIG_FAULT_INJECTION")
+	}
+	debug := t.TempDir()
+	if err := unix.Mount("debugfs", debug, "debugfs", 0, ""); err != nil {
+		t.Fatalf("mount debugfs: %v", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(debug, unix.MNT_DETACH) })
+	for _, knob := range []string{"failslab/ignore-gfp-wait", "fail_page_alloc/ignore-gfp-wait"} {
+		if err := os.WriteFile(filepath.Join(debug, knob), []byte("N"), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runtime.LockOSThread()
+	t.Cleanup(runtime.UnlockOSThread)
+	set = func(nth int) {
+		if err := os.WriteFile(file, []byte(strconv.Itoa(nth)), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	failed = func() bool {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b) == "0\n"
+	}
+	return set, failed
+}
+
+// Each allocation of each form of the call fails once. Whatever happens, the
+// READ can be answered.
+func testNoMemory(t *testing.T, want unix.Errno) {
+	each(t, func(t *testing.T, s *server) {
+		set, failed := failAllocations(t)
+		seen, n := 0, 1
+		for more := true; more; n++ {
+			more = false
+			r := s.read(t, 0, guest.PageSize())
+			req := s.next(t)
+			for _, call := range []func() error{
+				func() error { _, err := rsplice.Claim(s.device, req.unique, s.pipe[1], 100, 0); return err },
+				func() error { _, err := rsplice.Fill(s.pipe[0], s.sourceFD(), nil, 50, 0); return err },
+				func() error { _, err := rsplice.Move(s.pipe[0], newPipe(t)[1], 10, 0); return err },
+				func() error { _, err := rsplice.Direct(s.device, req.unique, s.sourceFD(), nil, 100); return err },
+			} {
+				set(n)
+				err := call()
+				more = failed() || more
+				set(0)
+				if err == want {
+					seen++
+				} else if err != nil && err != unix.EAGAIN {
+					t.Errorf("allocation %d failed: %v", n, err)
+				}
+			}
+			s.drop(t)
+			if err := s.replyData(req, req.size); err != nil {
+				t.Fatal(err)
+			}
+			r.gets(t, s, guest.PageSize())
+		}
+		if seen < 3 {
+			t.Errorf("%d calls failed for want of memory: the test has shown nothing", seen)
+		}
+		t.Logf("%d rounds, %d calls failed", n, seen)
+	})
+}
+
+// drop gives the server a new pipe.
+func (s *server) drop(t *testing.T) {
+	t.Helper()
+	unix.Close(s.pipe[0])
+	unix.Close(s.pipe[1])
+	if err := unix.Pipe2(s.pipe[:], unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func testUnsettledSource(t *testing.T, want unix.Errno) {
+	zero := open(t, "/dev/zero", unix.O_RDONLY)
+	withRead(t, directIO, func(s *server, req request) {
+		_, err := rsplice.Direct(s.device, req.unique, zero, nil, 10)
+		fails(t, "claim and fill", err, want)
+		s.claim(t, req)
+		_, err = rsplice.Fill(s.pipe[0], zero, nil, 10, 0)
+		fails(t, "fill", err, want)
+		s.fill(t, req.off, req.size)
+	})
+	withRead(t, 0, func(s *server, req request) {
+		n, err := rsplice.Direct(s.device, req.unique, zero, nil, 10)
+		moves(t, "claim and fill for the page cache", n, err, 10)
+	})
+}
+
+func testDenied(t *testing.T, want unix.Errno) {
+	listener, err := unix.FanotifyInit(unix.FAN_CLASS_CONTENT|unix.FAN_CLOEXEC, unix.O_RDONLY)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(listener)
+	withRead(t, 0, func(s *server, req request) {
+		s.claim(t, req)
+		err := unix.FanotifyMark(listener, unix.FAN_MARK_ADD, unix.FAN_ACCESS_PERM, unix.AT_FDCWD, s.source.Name())
+		if err == unix.EINVAL {
+			t.Skip("kernel has no CONFIG_FANOTIFY_ACCESS_PERMISSIONS")
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		go denyAll(listener)
+		_, err = rsplice.Fill(s.pipe[0], s.sourceFD(), nil, req.size, 0)
+		fails(t, "fill", err, want)
+		_, err = rsplice.Direct(s.device, req.unique, s.sourceFD(), nil, req.size)
+		fails(t, "claim and fill", err, want)
+	})
+}
+
+// denyAll answers permission events until the listener is closed.
+func denyAll(listener int) {
+	b := make([]byte, 4096)
+	for {
+		n, err := unix.Read(listener, b)
+		if err != nil {
+			return
+		}
+		for e := b[:n]; len(e) >= 24; e = e[24:] { // struct fanotify_event_metadata
+			fd := int32(binary.NativeEndian.Uint32(e[16:]))
+			answer := binary.NativeEndian.AppendUint32(e[16:20:20], unix.FAN_DENY)
+			_, _ = unix.Write(listener, answer)
+			unix.Close(int(fd))
+		}
+	}
+}
