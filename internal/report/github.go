@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"html"
 	"io"
-	"path"
 	"strings"
 
 	"github.com/runvm/runvm/internal/verdict"
@@ -59,7 +58,7 @@ func annotate(b *strings.Builder, r *verdict.Report, suite suite, e entry) {
 	message := line(e.Reason)
 	for _, c := range e.crashes {
 		if file, number, ok := strings.Cut(c.Guilty.Source, ":"); ok && place == "" {
-			place = fmt.Sprintf("file=%s,line=%s,", property(path.Clean(file)), property(number))
+			place = fmt.Sprintf("file=%s,line=%s,", property(line(file)), property(line(number)))
 		}
 		if s := stack(c.Frames, c.Guilty); s != "" {
 			message += "\n" + s

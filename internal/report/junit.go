@@ -88,7 +88,10 @@ func JUnit(w io.Writer, s Source) error {
 
 // junit is the suite of one program, or of the run.
 func junit(s Source, suite suite) junitSuite {
-	js := junitSuite{Name: line(suite.name), Time: junitTime(suite.elapsed), Tests: len(suite.cases), Properties: junitFacts(s.Report)}
+	js := junitSuite{Name: line(suite.name), Time: junitTime(suite.elapsed), Tests: len(suite.cases)}
+	if suite.name == runSuite {
+		js.Properties = junitFacts(s.Report)
+	}
 	if started := s.Report.Run.Started; !started.IsZero() {
 		js.Timestamp = started.UTC().Format("2006-01-02T15:04:05")
 	}
@@ -144,7 +147,7 @@ func crashText(crashes []verdict.Complaint) string {
 	return b.String()
 }
 
-// junitFacts are the properties of every suite.
+// junitFacts are the properties of the run's suite.
 func junitFacts(r *verdict.Report) *junitProperties {
 	p := &junitProperties{}
 	for _, f := range facts(r) {

@@ -113,7 +113,10 @@ func (k kcidb) checkout() kcidbCheckout {
 		Patchset: patchset(kernel),
 	}
 	if kernel.Tree != "" {
-		c.Misc = map[string]any{"tree": kernel.Tree, "patches": kernel.Applied}
+		c.Misc = map[string]any{"tree": kernel.Tree}
+	}
+	if len(kernel.Applied) > 0 {
+		c.Misc["patches"] = kernel.Applied
 	}
 	return c
 }
@@ -168,13 +171,23 @@ func (k kcidb) start() string {
 	return k.report.Run.Started.UTC().Format("2006-01-02T15:04:05.000000+00:00")
 }
 
+// run tells this run from all others of the origin. The name of its directory
+// alone does not: a user may choose it.
+func (k kcidb) run() string {
+	id := line(k.report.Run.ID)
+	if started := k.report.Run.Started; !started.IsZero() {
+		id = started.UTC().Format("20060102T150405.000000Z") + "-" + id
+	}
+	return id
+}
+
 // tests is every case of every suite.
 func (k kcidb) tests() []kcidbTest {
 	all := []kcidbTest{}
 	for _, suite := range suites(k.report) {
 		for _, e := range suite.cases {
 			t := kcidbTest{
-				ID: k.id(fmt.Sprintf("%s/%d", line(k.report.Run.ID), len(all)+1)), Origin: k.origin, Build: k.id(k.report.Run.Kernel.Key),
+				ID: k.id(fmt.Sprintf("%s/%d", k.run(), len(all)+1)), Origin: k.origin, Build: k.id(k.report.Run.Kernel.Key),
 				Path: testPath(suite.name, e.Name), Comment: line(suite.name + " " + e.Name), Status: kcidbStatus(e.Test),
 				Log: kcidbLog(e), Start: k.start(), Duration: e.Elapsed.Seconds(), Environment: k.environment(),
 			}

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
 	"html/template"
@@ -110,7 +111,7 @@ func newPage(s Source) *page {
 		p.Notes = append(p.Notes, line(n))
 	}
 	for _, patch := range r.Run.Kernel.Applied {
-		p.Patches = append(p.Patches, verdict.Patch{Name: line(patch.Name), Subject: line(patch.Subject), Digest: patch.Digest})
+		p.Patches = append(p.Patches, verdict.Patch{Name: line(patch.Name), Subject: line(patch.Subject), Digest: line(patch.Digest)})
 	}
 	p.Stages = stageChart(r.Run.Stages)
 	all := suites(r)
@@ -144,10 +145,11 @@ func (p *page) tests(s Source, all []suite) {
 			word := outcome(e.Test)
 			if suite.name != runSuite || wrong(e.Verdict) {
 				counts[word]++
-				p.row(s, suite, e, all)
+				p.row(s, suite, e)
 			}
 		}
 	}
+	slices.SortStableFunc(p.Rows, func(a, b row) int { return cmp.Compare(order(a), order(b)) })
 	for _, word := range []string{"broken", "crashed", "hung", "without end", "failed", "not reached", "skipped", "passed"} {
 		if counts[word] > 0 {
 			p.Counts = append(p.Counts, count{word, counts[word]})
@@ -155,10 +157,18 @@ func (p *page) tests(s Source, all []suite) {
 	}
 }
 
+// order puts what went wrong before what did not.
+func order(r row) int {
+	if wrong(verdict.Verdict(r.Verdict)) {
+		return 0
+	}
+	return 1
+}
+
 // row adds a test to the table and, when it tells what is wrong, to the
 // failures.
-func (p *page) row(s Source, suite suite, e entry, all []suite) {
-	r := row{Verdict: string(e.Verdict), Program: line(suite.name), Test: line(e.Name), Time: seconds(e.Elapsed), Reason: line(e.Reason)}
+func (p *page) row(s Source, suite suite, e entry) {
+	r := row{Verdict: string(e.Verdict), Program: line(suite.name), Test: line(e.Name), Time: rowTime(e.Elapsed), Reason: line(e.Reason)}
 	switch {
 	case !wrong(e.Verdict), explained(suite.cases, e):
 	case unreached(e):
@@ -172,6 +182,14 @@ func (p *page) row(s Source, suite suite, e entry, all []suite) {
 		return
 	}
 	p.Rows = append(p.Rows, r)
+}
+
+// rowTime is how long a test took; "" where nobody measured it.
+func rowTime(d time.Duration) string {
+	if d <= 0 {
+		return ""
+	}
+	return seconds(d)
 }
 
 func newFailure(s Source, suite suite, e entry, id string) failure {
@@ -213,12 +231,12 @@ func newFramed(title string, frames []console.Frame, guilty string) framed {
 	s := framed{Title: title}
 	at := slices.IndexFunc(frames, func(f console.Frame) bool { return guilty != "" && f.Func == guilty })
 	for i, f := range frames {
-		r := frameRow{Func: f.Func, Source: f.Source, Patch: f.Patch, Note: f.Doubt, Guilty: i == at, Faint: f.Guessed || i < at}
+		r := frameRow{Func: line(f.Func), Source: line(f.Source), Patch: line(f.Patch), Note: line(f.Doubt), Guilty: i == at, Faint: f.Guessed || i < at}
 		if r.Func == "" {
 			r.Func = "0x" + f.Address
 		}
 		if f.Module != "" {
-			r.Func += " [" + f.Module + "]"
+			r.Func += " [" + line(f.Module) + "]"
 		}
 		if f.Inlined {
 			r.Note = strings.TrimPrefix("inlined; "+r.Note, "; ")
@@ -271,17 +289,19 @@ type chart struct {
 // A bar is one line of a chart.
 type bar struct {
 	Label, Time, Note, Class string
-	Width                    float64 // percent of the chart, 0 to 60
+	Width                    float64 // percent of the chart, at most chartWidth
 	Y, TextY                 int     // pixels
 }
 
-// barHeight is the distance of two bars, in pixels.
-const barHeight = 24
+const (
+	barHeight  = 24 // distance of two bars, in pixels
+	chartWidth = 42 // the longest bar, in percent: what is left is for words
+)
 
 func (c *chart) add(label, note, class string, d, longest time.Duration) {
 	b := bar{Label: label, Time: seconds(d), Note: note, Class: class, Y: c.Height + 4, TextY: c.Height + 16}
 	if longest > 0 {
-		b.Width = 60 * d.Seconds() / longest.Seconds()
+		b.Width = chartWidth * d.Seconds() / longest.Seconds()
 	}
 	c.Bars = append(c.Bars, b)
 	c.Height += barHeight
