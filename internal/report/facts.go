@@ -48,6 +48,15 @@ func facts(r *verdict.Report) []fact {
 	return all
 }
 
+// patches are those in k's tree, fit to be shown.
+func patches(k verdict.Kernel) []verdict.Patch {
+	var all []verdict.Patch
+	for _, p := range k.Applied {
+		all = append(all, verdict.Patch{Name: line(p.Name), Subject: line(p.Subject), Digest: line(p.Digest)})
+	}
+	return all
+}
+
 // number is "1 test", "2 tests".
 func number(n int, noun string) string {
 	if n == 1 {

@@ -110,13 +110,13 @@ func (k kcidb) checkout() kcidbCheckout {
 	kernel := k.report.Run.Kernel
 	c := kcidbCheckout{
 		ID: k.id(k.source()), Origin: k.origin, Comment: line(kernel.Name), Start: k.start(), Valid: true,
-		Patchset: patchset(kernel),
+		Patchset: patchset(kernel), Misc: map[string]any{},
 	}
 	if kernel.Tree != "" {
-		c.Misc = map[string]any{"tree": kernel.Tree}
+		c.Misc["tree"] = kernel.Tree
 	}
 	if len(kernel.Applied) > 0 {
-		c.Misc["patches"] = kernel.Applied
+		c.Misc["patches"] = patches(kernel)
 	}
 	return c
 }
@@ -189,10 +189,10 @@ func (k kcidb) tests() []kcidbTest {
 			t := kcidbTest{
 				ID: k.id(fmt.Sprintf("%s/%d", k.run(), len(all)+1)), Origin: k.origin, Build: k.id(k.report.Run.Kernel.Key),
 				Path: testPath(suite.name, e.Name), Comment: line(suite.name + " " + e.Name), Status: kcidbStatus(e.Test),
-				Log: kcidbLog(e), Start: k.start(), Duration: e.Elapsed.Seconds(), Environment: k.environment(),
+				Log: kcidbLog(e), Start: k.start(), Duration: e.Elapsed.Seconds(), Environment: k.environment(), Misc: map[string]any{},
 			}
 			if wrong(e.Verdict) {
-				t.Misc = map[string]any{"verdict": e.Verdict, "reason": line(e.Reason)}
+				t.Misc["verdict"], t.Misc["reason"] = e.Verdict, line(e.Reason)
 			}
 			if len(e.crashes) > 0 {
 				t.Misc["crashes"] = kcidbCrashes(e.crashes)

@@ -110,9 +110,7 @@ func newPage(s Source) *page {
 	for _, n := range r.Notes {
 		p.Notes = append(p.Notes, line(n))
 	}
-	for _, patch := range r.Run.Kernel.Applied {
-		p.Patches = append(p.Patches, verdict.Patch{Name: line(patch.Name), Subject: line(patch.Subject), Digest: line(patch.Digest)})
-	}
+	p.Patches = patches(r.Run.Kernel)
 	p.Stages = stageChart(r.Run.Stages)
 	all := suites(r)
 	p.tests(s, all)
