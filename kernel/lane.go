@@ -106,7 +106,12 @@ func (l *lane) compile(ctx context.Context) error {
 		total = l.usualSteps()
 	}
 	step := l.b.step(fmt.Sprintf("build %s (%s)", l.tree.Name, l.profile), int64(total))
-	m, err := l.make(ctx, func(done int) { step.Set(int64(done), int64(max(done, total))) },
+	m, err := l.make(ctx, func(done int) {
+		if whole {
+			total = max(total, done)
+		}
+		step.Set(int64(done), int64(total))
+	},
 		"-j"+strconv.Itoa(l.jobs), "KBUILD_BUILD_VERSION=runvm-"+l.key[:shortKey], "vmlinux", "bzImage")
 	step.Done("")
 	if m == nil || !m.died {

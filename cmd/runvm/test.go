@@ -20,6 +20,8 @@ func testCommand() *cli.Command {
 		&cli.StringFlag{Name: "skip", Category: category, Usage: "skip tests that match `REGEXP`"},
 		&cli.StringFlag{Name: "bench", Category: category, Usage: "run benchmarks that match `REGEXP`"},
 		&cli.IntFlag{Name: "count", Value: 1, Category: category, Usage: "run each test `N` times"},
+		&cli.BoolFlag{Name: "keep-going", Category: category, Usage: "when a guest dies, run what it did not reach in another one"},
+		&cli.IntFlag{Name: "retry-failed", Category: category, Usage: "run tests that failed up to `N` more times; one that passes then is flaky and fails the run no longer"},
 		&cli.BoolFlag{Name: "short", Category: category, Usage: "tell long tests to be short"},
 		&cli.BoolFlag{Name: "json", Category: category, Usage: "print the report as JSON and nothing else"},
 		&cli.BoolFlag{Name: "n", Usage: "print the plan and stop"},
@@ -53,6 +55,7 @@ func testAction(ctx context.Context, c *cli.Command) error {
 			Run: c.String("run"), Skip: c.String("skip"), Bench: c.String("bench"),
 			Count: c.Int("count"), Short: c.Bool("short"), Verbose: c.Bool("v"),
 		},
+		KeepGoing: c.Bool("keep-going"), Retry: c.Int("retry-failed"),
 		Command: commandLine(c, "run", "o", "json", "n", "v"),
 	}
 	if c.Bool("n") {

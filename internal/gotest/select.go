@@ -43,6 +43,23 @@ func (s Selection) Flags() []string {
 	return append(flags, s.Args...)
 }
 
+// Without is s but for the top-level tests and benchmarks of these names.
+func (s Selection) Without(names []string) Selection {
+	if len(names) == 0 {
+		return s
+	}
+	quoted := make([]string, len(names))
+	for i, name := range names {
+		quoted[i] = regexp.QuoteMeta(name)
+	}
+	skip := "^(" + strings.Join(quoted, "|") + ")$"
+	if s.Skip != "" {
+		skip = s.Skip + "|" + skip
+	}
+	s.Skip = skip
+	return s
+}
+
 // Plan returns the names of the top-level tests, examples, fuzz tests (their
 // seeds) and benchmarks of p that s selects, sorted, without running anything.
 // An error is a regular expression or a file that does not parse.

@@ -46,12 +46,28 @@ func (t *text) foot() {
 	if m := r.Run.Machine; m.Accel != "" {
 		t.line("machine  %s", clean(join(m.Accel, m.AccelWhy)))
 	}
+	if len(r.Guests) > 0 {
+		t.line("guests   %s", guests(r.Guests))
+	}
 	if len(r.Run.Stages) > 0 {
 		t.line("stages   %s", stages(r.Run.Stages))
 	}
 	if r.Run.Dir != "" {
 		t.line("run      %s", r.Run.Dir)
 	}
+}
+
+// guests is "5: crash, crash, fail, fail (retry 1), pass (retry 2)".
+func guests(all []verdict.Guest) string {
+	var parts []string
+	for _, g := range all {
+		part := string(g.Verdict)
+		if g.Retry > 0 {
+			part += fmt.Sprintf(" (retry %d)", g.Retry)
+		}
+		parts = append(parts, part)
+	}
+	return fmt.Sprintf("%d: %s", len(all), strings.Join(parts, ", "))
 }
 
 func (t *text) built() string {

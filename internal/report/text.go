@@ -2,6 +2,7 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -64,6 +65,7 @@ func (t *text) program(p *verdict.Program) {
 	head := fmt.Sprintf("%s  %s  %s  ", t.badge(p.Verdict), clean(name), t.kernel())
 	if p.Verdict == verdict.Pass {
 		t.line("%s%s in %s", head, counts(p), seconds(p.Elapsed))
+		t.flaky(p)
 		return
 	}
 	t.line("%s%s in %s", head, p.Verdict, seconds(p.Elapsed))
@@ -71,12 +73,25 @@ func (t *text) program(p *verdict.Program) {
 	if p.Reason != "" && !shown {
 		t.line("  %s", clean(p.Reason))
 	}
+	t.flaky(p)
 	t.output(p)
 	if len(p.Tests) > 0 {
 		t.line("  %s", counts(p))
 	}
 	t.place(p)
 	t.again(p)
+}
+
+// flaky lists what passed in the end.
+func (t *text) flaky(p *verdict.Program) {
+	if p.Flaky {
+		t.line("  flaky: failed, and passed when it was run again")
+	}
+	for _, test := range p.Tests {
+		if test.Flaky && test.Verdict == verdict.Pass {
+			t.line("  %s   %s", clean(test.Name), clean(test.Reason))
+		}
+	}
 }
 
 // badge is the word a program's block starts with.
@@ -223,16 +238,16 @@ func (t *text) place(p *verdict.Program) {
 		if c.Program != p.ID || c.Lines[0] == 0 {
 			continue
 		}
-		if titles++; titles > 1 || c.Test == "" {
-			t.line("  also     %s", clean(c.Title))
-		}
-		if titles == 1 {
-			t.line("  console  %s:%d", t.report.Run.Console, c.Lines[0])
+		place := fmt.Sprintf("%s:%d", cmp.Or(c.Console, t.report.Run.Console), c.Lines[0])
+		if titles++; titles == 1 && c.Test != "" {
+			t.line("  console  %s", place)
+		} else {
+			t.line("  also     %s  %s", clean(c.Title), place)
 		}
 		t.patched(&c)
 	}
-	if titles == 0 && t.report.Run.Console != "" {
-		t.line("  console  %s", t.report.Run.Console)
+	if log := cmp.Or(p.Console, t.report.Run.Console); titles == 0 && log != "" {
+		t.line("  console  %s", log)
 	}
 }
 

@@ -29,6 +29,9 @@ type usageError struct{ err error }
 func (e *usageError) Error() string   { return e.err.Error() }
 func (e *usageError) Unwrap() []error { return []error{ErrUsage, e.err} }
 
+// MaxRetry bounds Plan.Retry.
+const MaxRetry = 100
+
 // Kernel says which kernel a run boots.
 type Kernel struct {
 	// Spec is a source as source.Store.Get reads it, or the path of a vmlinux
@@ -75,6 +78,11 @@ type Plan struct {
 	// Targets are Go package patterns and paths of scripts and programs.
 	Targets []string
 	Select  gotest.Selection
+	// KeepGoing runs what a guest that died did not reach in another one.
+	KeepGoing bool
+	// Retry is how often tests that failed run again, each time in a guest of
+	// their own, 0 to MaxRetry.
+	Retry int
 	// Dir is where Targets are looked up.
 	Dir string
 	// Out is the run's directory; "" makes one in the cache.
@@ -87,6 +95,9 @@ type Plan struct {
 func (p *Plan) Check() error {
 	if err := p.Guest.check(); err != nil {
 		return err
+	}
+	if p.Retry < 0 || p.Retry > MaxRetry {
+		return usagef("-retry-failed %d: want 0 to %d", p.Retry, MaxRetry)
 	}
 	return p.Kernel.check()
 }

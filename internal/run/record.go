@@ -46,6 +46,10 @@ type recorded struct {
 	EndNote string            `json:"end_note,omitempty"`
 	Run     verdict.Run       `json:"run"`
 	Symbols symbols           `json:"symbols,omitzero"`
+	// Guests are the folders of the run's further guests, in their order; of
+	// these Retry tells in which round failed tests ran again, 0 for none.
+	Guests []string `json:"guests,omitempty"`
+	Retry  int      `json:"retry,omitempty"`
 }
 
 // A recorder writes down what happens in a run.
@@ -113,11 +117,14 @@ func (r *recorder) ended(m vm.Machine, result *vm.Result) error {
 
 // judge writes recorded.json and everything that follows from it.
 func (r *recorder) judge() (*verdict.Report, error) {
-	if err := writeJSON(filepath.Join(r.dir, recordedFile), r.in); err != nil {
+	if err := r.write(); err != nil {
 		return nil, err
 	}
 	return Rejudge(r.dir)
 }
+
+// write writes recorded.json.
+func (r *recorder) write() error { return writeJSON(filepath.Join(r.dir, recordedFile), r.in) }
 
 // readRecorded reads recorded.json of the run in dir.
 func readRecorded(dir string) (recorded, error) {
@@ -150,13 +157,29 @@ func Rejudge(dir string) (*verdict.Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	report, events, err := judgeOne(dir)
+	if err != nil {
+		return nil, err
+	}
+	if report, events, err = judgeGuests(dir, rec.Guests, report, events); err != nil {
+		return nil, err
+	}
+	return report, errors.Join(writeEvents(filepath.Join(dir, eventsFile), events), writeJSON(filepath.Join(dir, reportFile), report))
+}
+
+// judgeOne judges what one guest left in dir, without those that came after it.
+func judgeOne(dir string) (*verdict.Report, []gotest.Event, error) {
+	rec, err := readRecorded(dir)
+	if err != nil {
+		return nil, nil, err
+	}
 	in := verdict.In{Plan: rec.Plan, End: rec.End, EndNote: rec.EndNote, Run: rec.Run}
 	if in.Console, err = readBounded(filepath.Join(dir, consoleFile)); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	results, err := readBounded(filepath.Join(dir, resultsFile))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	dec := newDecoder(rec.Plan)
 	var events []gotest.Event
@@ -165,11 +188,11 @@ func Rejudge(dir string) (*verdict.Report, error) {
 		events = append(events, dec.add(w)...)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, resultsFile), err)
+		return nil, nil, fmt.Errorf("%s: %w", filepath.Join(dir, resultsFile), err)
 	}
 	report := verdict.Judge(in)
 	decodeStacks(report, rec.Symbols)
-	return report, errors.Join(writeEvents(filepath.Join(dir, eventsFile), events), writeJSON(filepath.Join(dir, reportFile), report))
+	return report, events, nil
 }
 
 // Load reads the report of the run in dir, as it was judged.

@@ -33,7 +33,7 @@ func (c *Conductor) Test(ctx context.Context, p Plan) (*verdict.Report, error) {
 	}
 	defer rec.close()
 	rec.live = c.live(p.Select)
-	return c.finish(ctx, p.Guest, built, progs, rec)
+	return c.guests(ctx, p.Guest, policy{keepGoing: p.KeepGoing, retry: p.Retry}, built, progs, rec)
 }
 
 // finish boots the guest and judges what was recorded.
@@ -71,11 +71,13 @@ type programs struct {
 	tests    []wire.Test
 	planned  []verdict.Planned
 	commands bool // u-root's commands are needed
+
+	selection gotest.Selection // of the tests of packages
 }
 
 // programs compiles p's packages and takes in its scripts and binaries.
 func (c *Conductor) programs(ctx context.Context, p Plan) (*programs, error) {
-	progs := &programs{}
+	progs := &programs{selection: p.Select}
 	patterns, files := p.split()
 	if len(patterns) > 0 {
 		err := c.stage("compile", func() (string, error) { return "", c.packages(ctx, p, patterns, progs) })

@@ -83,7 +83,7 @@ func (t *trace) ok() bool { return t.exit != nil && t.exit.Code == 0 && t.exit.S
 
 // program judges one planned program by what it left, without the console.
 func (t *trace) program(plan Planned) Program {
-	p := Program{ID: plan.ID, Arg: plan.Arg, Verdict: Pass, Elapsed: t.elapsed()}
+	p := Program{ID: plan.ID, Arg: plan.Arg, Verdict: Pass, Reached: t.start != nil, Elapsed: t.elapsed()}
 	if plan.Go {
 		p.Protocol = ByGo
 		p.Tests = t.tally.results(plan, t.exit != nil, t.ok())

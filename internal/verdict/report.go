@@ -28,6 +28,8 @@ type Report struct {
 	// Notes are further remarks, one sentence each: damaged records, a taint
 	// that could not be read.
 	Notes []string `json:"notes,omitempty"`
+	// Guests are the VMs of a run that took several, in their order.
+	Guests []Guest `json:"guests,omitempty"`
 	// Tail is the end of the console where it explains the verdict: of a guest
 	// that did not boot.
 	Tail string `json:"tail,omitempty"`
@@ -43,9 +45,15 @@ type Program struct {
 	Protocol Protocol `json:"protocol,omitempty"`
 	// Reason is one line; empty when the verdict is Pass.
 	Reason string `json:"reason,omitempty"`
+	// Reached says that the program was started.
+	Reached bool `json:"reached"`
+	// Flaky says that it failed, and passed when it was run again.
+	Flaky bool `json:"flaky,omitempty"`
 	// Elapsed is the guest's time from start to exit.
 	Elapsed time.Duration `json:"elapsed_ns"`
 	Tests   []Test        `json:"tests,omitempty"`
+	// Console is the log of the guest that ran it first; empty for Run.Console.
+	Console string `json:"console,omitempty"`
 	// Exit is how the program ended; nil when it did not, or was not reached.
 	Exit *Exit `json:"exit,omitempty"`
 	// Output is the end of what a program wrote outside of its tests, at most
@@ -81,8 +89,14 @@ type Test struct {
 	Reason string `json:"reason,omitempty"`
 	// Reached says that the test was started.
 	Reached bool `json:"reached"`
-	// Runs counts results, more than 1 with -count.
-	Runs    int           `json:"runs,omitempty"`
+	// Open says that it was started and never ended.
+	Open bool `json:"open,omitempty"`
+	// Runs counts results, more than 1 with -count; Failed those that were
+	// failures.
+	Runs   int `json:"runs,omitempty"`
+	Failed int `json:"failed,omitempty"`
+	// Flaky says that some failed and some did not.
+	Flaky   bool          `json:"flaky,omitempty"`
 	Elapsed time.Duration `json:"elapsed_ns"`
 	// Output is the end of what the test wrote, at most MaxOutput bytes; of a
 	// test that passed it is empty.
@@ -97,6 +111,8 @@ type Complaint struct {
 	console.Crash
 	Program string `json:"program,omitempty"` // ID; empty for a complaint before the first
 	Test    string `json:"test,omitempty"`
+	// Console is the log its lines are of; empty for Run.Console.
+	Console string `json:"console,omitempty"`
 }
 
 // End is how the VM ended.

@@ -77,6 +77,9 @@ func (t *tally) outcome(name string) *outcome {
 func (o *outcome) end(v Verdict, elapsed time.Duration) {
 	o.open = false
 	o.Runs++
+	if v == Fail {
+		o.Failed++
+	}
 	o.Elapsed += elapsed
 	o.Verdict = Worse(o.Verdict, v)
 }
@@ -121,6 +124,7 @@ func (o *outcome) missing(want int) {
 	case !o.Reached:
 		o.Reason = "not reached"
 	case o.open:
+		o.Open = true
 		o.Reason = "started and never ended"
 	case o.Runs < want:
 		o.Reason = plural(o.Runs, "result") + " of " + plural(want, "run")
@@ -137,6 +141,7 @@ func (o *outcome) judged() Test {
 		if o.Reason == "" {
 			o.Reason = gist(o.Output)
 		}
+		o.judgeFlaky()
 	}
 	return o.Test
 }

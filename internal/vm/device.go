@@ -101,7 +101,14 @@ func (m *Machine) accelerator() device {
 			kernel: []string{"tsc=reliable", "no_timer_check", "nokaslr"},
 		}
 	}
-	kernel := []string{"tsc=reliable", "no_timer_check"}
+	// Locks stay as they are: each that is patched for one CPU is code that TCG
+	// must translate anew.
+	kernel := []string{"tsc=reliable", "no_timer_check", "noreplace-smp"}
+	if m.CPUs == 1 {
+		// The HPET ticks as well, and need not be compared with another clock
+		// for 0.1 s.
+		kernel = append(kernel, "noapictimer")
+	}
 	if m.tscKHz > 0 {
 		kernel = append(kernel, fmt.Sprintf("tsc_early_khz=%d", m.tscKHz))
 	}
