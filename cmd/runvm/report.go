@@ -59,7 +59,7 @@ func reportAction(_ context.Context, c *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	source := report.Source{Report: rep, Console: log}
+	source := report.Source{Report: rep, Console: log, Other: func(name string) []byte { return run.OtherConsole(dir, rep, name) }}
 	var b bytes.Buffer
 	if err := write(&b, source); err != nil {
 		return err

@@ -218,6 +218,48 @@ func TestEveryFailureIsTold(t *testing.T) {
 	}
 }
 
+// TestFlakyTestsAreTold renders a run whose test failed once and passed then:
+// it is no failure, and no plain pass.
+func TestFlakyTestsAreTold(t *testing.T) {
+	t.Parallel()
+	s := recorded(t, "pass")
+	test := &s.Report.Programs[0].Tests[0]
+	test.Flaky, test.Runs, test.Failed, test.Reason = true, 2, 1, "flaky: failed 1 of 2 runs"
+	checkJUnit(t, render(t, "junit.xml", s))
+	for format, want := range map[string]string{
+		"junit.xml": `<flakyFailure message="flaky: failed 1 of 2 runs" type="fail">`,
+		"ktap":      "ok 1 TestAlpha # flaky: failed 1 of 2 runs\n",
+		"github":    "::warning title=flaky%3A example.com/crash/crash TestAlpha::flaky: failed 1 of 2 runs\n",
+		"md":        "| pass | example.com/crash/crash TestAlpha |",
+		"html":      "<li>1 flaky</li>",
+	} {
+		if got := render(t, format, s); !strings.Contains(got, want) {
+			t.Errorf("%s: no %q", format, want)
+		}
+	}
+}
+
+// TestCrashOfALaterGuest quotes the log that the complaint names.
+func TestCrashOfALaterGuest(t *testing.T) {
+	t.Parallel()
+	s := recorded(t, "crash")
+	log := s.Console
+	s.Console = []byte("[    0.000000] another guest\n")
+	s.Report.Crashes[0].Console = s.Report.Run.Dir + "/guest-2/console.log"
+	s.Other = func(name string) []byte {
+		if name == s.Report.Crashes[0].Console {
+			return log
+		}
+		return nil
+	}
+	got := render(t, "html", s)
+	for _, want := range []string{"guest-2/console.log:231", "lkdtm: Performing direct entry WARNING"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q", want)
+		}
+	}
+}
+
 func TestGitHubCommandsAreEscaped(t *testing.T) {
 	t.Parallel()
 	s := hostile()

@@ -19,6 +19,8 @@ func GitHub(w io.Writer, s Source) error {
 	for _, suite := range suites(s.Report) {
 		for _, e := range suite.cases {
 			switch {
+			case flaky(e):
+				fmt.Fprintf(&b, "::warning title=%s::%s\n", property(line("flaky: "+suite.name+" "+e.Name)), data(line(e.Reason)))
 			case !wrong(e.Verdict), explained(suite.cases, e):
 			case unreached(e):
 				never++
@@ -113,7 +115,7 @@ func Summary(w io.Writer, s Source) error {
 	rows, passed := 0, 0
 	for _, suite := range suites(r) {
 		for _, e := range suite.cases {
-			if e.Verdict == verdict.Pass {
+			if e.Verdict == verdict.Pass && !flaky(e) {
 				passed++
 				continue
 			}

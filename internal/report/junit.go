@@ -47,6 +47,7 @@ type (
 		Skipped *junitResult `xml:"skipped"`
 		Error   *junitResult `xml:"error"`
 		Failure *junitResult `xml:"failure"`
+		Flaky   *junitResult `xml:"flakyFailure"`
 		Out     string       `xml:"system-out,omitempty"`
 	}
 	junitResult struct {
@@ -121,6 +122,10 @@ func junitOf(suite suite, e entry) junitCase {
 	}
 	switch e.Verdict {
 	case verdict.Pass:
+		if flaky(e) {
+			result.Type = string(verdict.Fail)
+			c.Flaky = result
+		}
 	case verdict.Skipped:
 		result.Type = ""
 		c.Skipped = result
@@ -151,7 +156,7 @@ func crashText(crashes []verdict.Complaint) string {
 func junitFacts(r *verdict.Report) *junitProperties {
 	p := &junitProperties{}
 	for _, f := range facts(r) {
-		p.Properties = append(p.Properties, junitProperty{f.Name, f.Value})
+		p.Properties = append(p.Properties, junitProperty(f))
 	}
 	return p
 }

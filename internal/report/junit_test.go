@@ -20,9 +20,11 @@ func junitRules() map[string][2]string {
 		"property":   {"", "name! value!"},
 		"testcase":   {"skipped error failure rerunFailure rerunError flakyFailure flakyError system-out system-err", "name! time classname group"},
 		"failure":    {"", "type message"},
-		"error":      {"", "type message"},
-		"skipped":    {"", "type message"},
-		"system-out": {"", ""},
+
+		"flakyFailure": {"stackTrace system-out system-err", "message type!"},
+		"error":        {"", "type message"},
+		"skipped":      {"", "type message"},
+		"system-out":   {"", ""},
 	}
 }
 

@@ -118,7 +118,7 @@ func ktapResult(e entry) (result, note string) {
 	reason := line(e.Reason)
 	switch e.Verdict {
 	case verdict.Pass:
-		return "ok", ""
+		return "ok", reason
 	case verdict.Skipped:
 		return "ok", strings.TrimSpace("SKIP " + reason)
 	case verdict.Fail:

@@ -141,6 +141,9 @@ func (p *page) tests(s Source, all []suite) {
 	for _, suite := range all {
 		for _, e := range suite.cases {
 			word := outcome(e.Test)
+			if flaky(e) {
+				word = "flaky"
+			}
 			if suite.name != runSuite || wrong(e.Verdict) {
 				counts[word]++
 				p.row(s, suite, e)
@@ -148,7 +151,7 @@ func (p *page) tests(s Source, all []suite) {
 		}
 	}
 	slices.SortStableFunc(p.Rows, func(a, b row) int { return cmp.Compare(order(a), order(b)) })
-	for _, word := range []string{"broken", "crashed", "hung", "without end", "failed", "not reached", "skipped", "passed"} {
+	for _, word := range []string{"broken", "crashed", "hung", "without end", "failed", "not reached", "flaky", "skipped", "passed"} {
 		if counts[word] > 0 {
 			p.Counts = append(p.Counts, count{word, counts[word]})
 		}
@@ -204,21 +207,21 @@ func newFailure(s Source, suite suite, e entry, id string) failure {
 			f.MoreCrashes = len(e.crashes) - i
 			break
 		}
-		f.Crashes = append(f.Crashes, newComplaint(s.Console, c))
+		f.Crashes = append(f.Crashes, newComplaint(s, c))
 	}
 	return f
 }
 
-func newComplaint(log []byte, c verdict.Complaint) complaint {
+func newComplaint(s Source, c verdict.Complaint) complaint {
 	k := complaint{Title: line(c.Title), Kind: line(string(c.Kind)), Damage: line(c.Damage), Place: line(c.Guilty.Source), Fingerprint: line(c.Fingerprint)}
 	k.Stacks = append(k.Stacks, newFramed("", c.Frames, c.Guilty.Func))
 	for _, other := range c.Stacks {
 		k.Stacks = append(k.Stacks, newFramed(line(other.Title), other.Frames, ""))
 	}
 	if c.Lines[0] > 0 {
-		e := part(log, c.Lines[0]-contextLines, c.Lines[1]+contextLines)
+		e := part(s.log(c), c.Lines[0]-contextLines, c.Lines[1]+contextLines)
 		k.Console = coloured(e, c.Lines[0], c.Lines[1], c.Guilty.Func)
-		k.Where = fmt.Sprintf("console.log:%d", c.Lines[0])
+		k.Where = s.place(c)
 	}
 	return k
 }

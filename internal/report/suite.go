@@ -1,7 +1,9 @@
 package report
 
 import (
+	"fmt"
 	"path"
+	"path/filepath"
 	"time"
 
 	"github.com/runvm/runvm/internal/verdict"
@@ -12,6 +14,29 @@ type Source struct {
 	Report *verdict.Report
 	// Console is the console log, whole; reports quote bounded parts of it.
 	Console []byte
+	// Other reads the log that a complaint names when it is not Console; nil
+	// where there are no others.
+	Other func(name string) []byte
+}
+
+// log is the one that the lines of c are of.
+func (s Source) log(c verdict.Complaint) []byte {
+	switch {
+	case c.Console == "" || c.Console == s.Report.Run.Console:
+		return s.Console
+	case s.Other == nil:
+		return nil
+	}
+	return s.Other(c.Console)
+}
+
+// place is where a complaint stands: "guest-2/console.log:412".
+func (s Source) place(c verdict.Complaint) string {
+	name := "console.log"
+	if rel, err := filepath.Rel(s.Report.Run.Dir, c.Console); c.Console != "" && err == nil {
+		name = rel
+	}
+	return fmt.Sprintf("%s:%d", line(name), c.Lines[0])
 }
 
 // A suite is a program, or the run itself, to formats that know nothing but
@@ -86,6 +111,9 @@ func ofProgram(r *verdict.Report, p *verdict.Program) suite {
 	}
 	if len(p.Tests) == 0 {
 		own.Name = path.Base(p.ID)
+		if own.Flaky = p.Flaky; p.Flaky {
+			own.Reason = "flaky: failed, and passed when it was run again"
+		}
 	}
 	if len(p.Tests) == 0 || len(own.crashes) > 0 || wrong(p.Verdict) && worse(p.Verdict, worst) {
 		s.cases = append(s.cases, own)
@@ -106,6 +134,9 @@ func crashes(r *verdict.Report, program, test string) []verdict.Complaint {
 
 // unreached says that e is a test that never started.
 func unreached(e entry) bool { return e.Verdict == verdict.Incomplete && !e.Reached }
+
+// flaky says that e failed, and passed in the end.
+func flaky(e entry) bool { return e.Flaky && !wrong(e.Verdict) }
 
 // wrong says that v is neither a pass nor a skip.
 func wrong(v verdict.Verdict) bool { return v != verdict.Pass && v != verdict.Skipped }

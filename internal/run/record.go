@@ -224,6 +224,21 @@ func Load(dir string) (*verdict.Report, error) {
 // Console reads the console log of the run in dir.
 func Console(dir string) ([]byte, error) { return readBounded(filepath.Join(dir, consoleFile)) }
 
+// OtherConsole reads the console log of a further guest of r, the report of
+// the run in dir, by the name that r has for it; nil when dir has none such,
+// as when only a part of a run was kept.
+func OtherConsole(dir string, r *verdict.Report, name string) []byte {
+	rel, err := filepath.Rel(r.Run.Dir, name)
+	if err != nil || !filepath.IsLocal(rel) {
+		return nil
+	}
+	log, err := readBounded(filepath.Join(dir, rel))
+	if err != nil {
+		return nil
+	}
+	return log
+}
+
 // Events reads events.json of the run in dir, as the last judgement wrote it.
 func Events(dir string) ([]byte, error) { return readBounded(filepath.Join(dir, eventsFile)) }
 

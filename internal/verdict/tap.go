@@ -52,8 +52,11 @@ func flat(all []Test, parent string, tests []ktap.Test) []Test {
 		if judged.Verdict == Fail && judged.Reason == "" {
 			judged.Reason = complaint(t.Output)
 		}
+		if judged.Verdict == Fail {
+			judged.Failed = 1
+		}
 		if t.Status == ktap.Incomplete && t.Why == ktap.NeverEnded {
-			judged.Runs = 0
+			judged.Runs, judged.Open = 0, true
 		}
 		all = flat(append(all, judged), judged.Name+"/", t.Tests)
 	}

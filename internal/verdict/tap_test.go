@@ -54,6 +54,23 @@ func TestProgramIsJudgedByItsTAP(t *testing.T) {
 	}
 }
 
+// A kselftest that passes when it is run again is flaky, and so is each of its
+// results that was a failure.
+func TestRetriedTAPIsFlaky(t *testing.T) {
+	t.Parallel()
+	judged := func(output string, code int) *Report {
+		in := good()
+		in.Plan = []Planned{{ID: id}}
+		in.Records = records(output, exit(code), done)
+		return Judge(in)
+	}
+	r := Merge(judged(tapHead+"ok 1 a\nnot ok 2 b\n", 1), judged(tapHead+"ok 1 a\nok 2 b\n", 0), 1)
+	b := r.Programs[0].Tests[1]
+	if r.Verdict != Pass || !b.Flaky || b.Reason != "flaky: failed 1 of 2 runs" {
+		t.Errorf("got %s, %s; b is %+v", r.Verdict, r.Reason, b)
+	}
+}
+
 func named(tests []Test) string {
 	var words []string
 	for _, test := range tests {
