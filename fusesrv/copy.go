@@ -2,8 +2,8 @@ package fusesrv
 
 import (
 	"errors"
-	"io"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,53 +18,52 @@ func copyPath() Path {
 // A copier is one worker's memory for the copy path.
 type copier struct {
 	header [replyHeaderSize]byte
-	data   []byte
+	data   []byte // room for the largest READ and what surrounds it in directUnits
 }
 
 func openCopy(maxRead int) (answerer, error) {
-	return &copier{data: make([]byte, maxRead)}, nil
+	return newCopier(maxRead), nil
+}
+
+func newCopier(maxRead int) *copier {
+	room := make([]byte, maxRead+3*directUnit)
+	skip := -uintptr(unsafe.Pointer(&room[0])) % directUnit
+	return &copier{data: room[skip : int(skip)+maxRead+2*directUnit]}
 }
 
 func (c *copier) answer(r *read) error {
-	n, err := r.from.readAt(c.data[:r.size], r.off)
+	data, err := c.fetch(r)
 	if err != nil {
 		return r.fail(errnoOf(err))
 	}
-	r.count.copied.Add(uint64(n))
-	putReplyHeader(c.header[:], r.unique, 0, n)
-	return r.delivered(n, func() error {
-		_, err := unix.Writev(r.dev, [][]byte{c.header[:], c.data[:n]})
+	r.count.copied.Add(uint64(len(data)))
+	r.step(StepFilled)
+	return r.reply(len(data), func(unique uint64, n int) error {
+		putReplyHeader(c.header[:], unique, 0, n)
+		r.count.calls.Add(1)
+		_, err := unix.Writev(r.dev, [][]byte{c.header[:], data[:n]})
 		return err
 	})
 }
 
-func (c *copier) close() {}
-
-// readAt fills p from off and returns fewer bytes only at the end of file.
-func (s *source) readAt(p []byte, off int64) (int, error) {
-	if s.data != nil {
-		n, err := s.data.ReadAt(p, off)
-		if errors.Is(err, io.EOF) {
-			err = nil
-		}
-		return n, err
+// fetch returns the bytes of r. For a direct read those are in the middle of
+// what is read.
+func (c *copier) fetch(r *read) ([]byte, error) {
+	if !r.direct {
+		n, err := r.readAt(c.data[:r.size], r.off)
+		return c.data[:n], err
 	}
-	done := 0
-	for done < len(p) {
-		n, err := unix.Pread(s.fd, p[done:], off+int64(done))
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return 0, err
-		}
-		if n == 0 {
-			break
-		}
-		done += n
+	before := int(r.off % directUnit)
+	around := (before + r.size + directUnit - 1) / directUnit * directUnit
+	n, err := r.readAt(c.data[:around], r.off-int64(before))
+	if err != nil {
+		return nil, err
 	}
-	return done, nil
+	n = min(max(n, before), before+r.size)
+	return c.data[before:n], nil
 }
+
+func (c *copier) close() {}
 
 // errnoOf returns the error number in err, EIO when there is none.
 func errnoOf(err error) syscall.Errno {

@@ -1,36 +1,49 @@
 // Package fusesrv is a FUSE server that answers READ in a way chosen by name.
 //
-// A read path is one way to bring the bytes of a file into the reader's page
-// cache. Each is one file of this package and one row here:
+// A read path is one way to bring the bytes of a file to the reader. Each is
+// one file of this package and one row here:
 //
-//	path         how a READ is answered        copied by the CPU              page afterwards belongs to        calls  kernel, privilege
-//	copy         pread, writev                 twice: to the server's memory  the reader's cache; the file's    2      any
-//	                                           and to the reader's page       cache keeps its own
-//	splice       write, splice, splice         once: from the file's page to  as above                          3      2.6.35
-//	             (header, file, pipe)          the reader's
-//	splice-move  the same, SPLICE_F_MOVE       not, if the kernel can take    the reader's cache; it is gone    3      2.6.35
-//	                                           the page; else once            from the file's if it was moved
+//	path           how a READ is answered      copied by the CPU             page afterwards belongs to     calls  kernel, privilege
+//	copy           pread, writev               twice: to the server's        the reader's cache; the        3      any
+//	                                           memory, to the reader's page  file's cache keeps its own
+//	splice         write, splice, splice       once: from the file's page    as above                       4      2.6.35
+//	               (header, file, pipe)        to the reader's
+//	splice-move    the same, SPLICE_F_MOVE     not, if the kernel can take   the reader's cache; it is      4      2.6.35
+//	                                           the page; else once           gone from the file's if it
+//	                                                                         was moved
+//	rsplice-pipe   rsplice, rsplice, write     once: from the file's page    the reader's cache, where it   4      with rsplice(2)
+//	               (claim, fill, header)       to the reader's; not from a   was before; the file's cache
+//	                                           file opened with O_DIRECT     keeps its own
+//	rsplice-direct rsplice, write              as above                      as above                       3      with rsplice(2)
+//	               (claim and fill, header)
+//	passthrough    by the kernel; the server   not                           the file's cache; there is no  0      6.9, CAP_SYS_ADMIN
+//	               gave it the file at open                                  other
 //
-// Calls are system calls per READ, without the read(2) that fetched the
-// request from the device; splice and splice-move need 3 more for a READ that
-// the file answers with fewer bytes. No path needs a privilege of its own,
-// but pipes for READs above 512 KiB exceed what an unprivileged user may
-// have by default.
+// Copied is what happens before read(2) copies from the reader's cache to the
+// reader, which is the same for all. A reader past the page cache
+// (Options.DirectIO, O_DIRECT) gets the bytes where the table says page.
+//
+// Calls are system calls per READ, the read(2) that fetches the request from
+// the device included; Stats counts them. Splice and splice-move need 3 more
+// for a READ that the file answers with fewer bytes, the rsplice paths one more.
+// Pipes for READs above 512 KiB, which the splice paths need, exceed what an
+// unprivileged user may have by default; the rsplice paths put a READ of any
+// size into one slot of a pipe.
 //
 // Everything but READ and INTERRUPT is answered by go-fuse's ProtocolServer.
-// The device descriptor is opened, mounted and cloned here, one clone a
-// worker, so that a path can use it for more than read and write. FUSE
-// passthrough, which go-fuse switches on by itself where it can, is never
-// negotiated: with it the kernel would answer READs alone, and every
-// measurement of a path would be one of something else.
+// The device descriptor is opened, mounted and cloned here, one clone and one
+// thread a worker, so that a path can use it for more than read and write.
 //
 // What is served is a Tree: Loopback, a directory of this machine to read and
 // write, or Generated, read-only files whose bytes come from an io.ReaderAt
-// (package pattern makes some).
+// (package pattern makes some), from a block device or from sockets.
 //
 // Mount needs CAP_SYS_ADMIN in the namespace that owns the mount point. A
 // path that the kernel or the tree lacks is refused by name; no path is ever
-// replaced by another one, and Stats tells which one did the work.
+// replaced by another one. Single READs may be unfit for the path of the mount:
+// rsplice(2) says so (EOPNOTSUPP), or a file opened with O_DIRECT is not
+// read in whole blocks. Those are answered by copying, and Stats.Fallbacks
+// counts them.
 //
 // A process must not touch a mapping of a file that it serves itself: the
 // goroutine that faults holds its processor and stops the garbage collector,

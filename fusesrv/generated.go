@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"syscall"
 
 	gofs "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
 )
 
 // A File is a read-only file of a Generated tree.
@@ -23,6 +25,12 @@ type File struct {
 	// take its time. A syscall.Errno as its error goes to the reader,
 	// another error as EIO. io.EOF before Size makes the answer short.
 	Data io.ReaderAt
+	// Stream, or else From, yields them in place of Data: descriptors do for
+	// more paths. From stays open as long as the mount.
+	Stream Stream
+	// From is a block device or a file, read at positions. If it was opened
+	// with O_DIRECT, then it must end at Size.
+	From *os.File
 }
 
 // Generated is a directory of files that exist in no other file system.
@@ -30,7 +38,14 @@ func Generated(files ...File) Tree { return generated(files) }
 
 type generated []File
 
-func (generated) hasFiles() bool { return false }
+func (g generated) backing() Backing {
+	for _, f := range g {
+		if f.Stream == nil && f.From == nil {
+			return Memory
+		}
+	}
+	return Descriptors
+}
 
 func (g generated) root(o *Options) (gofs.InodeEmbedder, error) {
 	seen := map[string]bool{}
@@ -53,7 +68,7 @@ func (f *File) check() error {
 		return fmt.Errorf("file %q: not a name", f.Name)
 	case f.Size < 0:
 		return fmt.Errorf("file %q: size %d below 0", f.Name, f.Size)
-	case f.Data == nil:
+	case f.Data == nil && f.Stream == nil && f.From == nil:
 		return fmt.Errorf("file %q: %w", f.Name, errors.New("no data"))
 	}
 	return nil
@@ -74,11 +89,7 @@ var (
 // OnAdd implements fs.NodeOnAdder.
 func (d *genDir) OnAdd(ctx context.Context) {
 	for _, f := range d.files {
-		node := &genFile{
-			size:  f.Size,
-			from:  source{fd: -1, data: io.NewSectionReader(f.Data, 0, f.Size)},
-			flags: d.flags,
-		}
+		node := &genFile{size: f.Size, from: f.source(), flags: d.flags}
 		d.AddChild(f.Name, d.NewPersistentInode(ctx, node, gofs.StableAttr{Mode: syscall.S_IFREG}), false)
 	}
 }
@@ -87,6 +98,20 @@ func (d *genDir) OnAdd(ctx context.Context) {
 func (d *genDir) Getattr(_ context.Context, _ gofs.FileHandle, out *fuse.AttrOut) syscall.Errno {
 	out.Mode = 0o555
 	return 0
+}
+
+// source returns where f's bytes come from.
+func (f *File) source() source {
+	s := source{fd: -1, data: f.Data, stream: f.Stream, end: f.Size}
+	if f.Stream != nil || f.From != nil {
+		s.data = nil
+	}
+	if f.From != nil {
+		s.fd = int(f.From.Fd())
+		flags, err := unix.FcntlInt(uintptr(s.fd), unix.F_GETFL, 0)
+		s.direct = err == nil && flags&unix.O_DIRECT != 0
+	}
+	return s
 }
 
 // A genFile is a file of a Generated tree.

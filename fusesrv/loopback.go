@@ -6,6 +6,7 @@ import (
 
 	gofs "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
 )
 
 // Loopback is the directory dir and all below it, to read and to write.
@@ -13,7 +14,7 @@ func Loopback(dir string) Tree { return loopback(dir) }
 
 type loopback string
 
-func (loopback) hasFiles() bool { return true }
+func (loopback) backing() Backing { return Files }
 
 func (l loopback) root(o *Options) (gofs.InodeEmbedder, error) {
 	if err := mustBeDir(string(l)); err != nil {
@@ -23,46 +24,86 @@ func (l loopback) root(o *Options) (gofs.InodeEmbedder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return wrap(node, o.openFlags()), nil
+	return wrap(node, opening{reply: o.openFlags(), direct: o.DirectSource}), nil
+}
+
+// An opening says how files are opened.
+type opening struct {
+	reply  uint32 // what OPEN says about the page cache
+	direct bool   // past the file's own page cache, to read
+}
+
+// flags returns those to open a file with that the reader opens with flags:
+// O_DIRECT is about the reader's cache alone.
+func (o opening) flags(flags uint32) uint32 {
+	flags &^= unix.O_DIRECT
+	if o.isDirect(flags) {
+		flags |= unix.O_DIRECT
+	}
+	return flags
+}
+
+// isDirect says that a file that the reader opens with flags is read directly.
+func (o opening) isDirect(flags uint32) bool {
+	return o.direct && flags&unix.O_ACCMODE == unix.O_RDONLY
 }
 
 // A loopNode is go-fuse's node with two differences: its OPEN speaks of the
 // page cache, its READ names the descriptor instead of reading it.
 type loopNode struct {
 	*gofs.LoopbackNode
-	flags uint32
+	opening opening
 }
+
+// A directFile is one that was opened with O_DIRECT.
+type directFile struct{ *gofs.LoopbackFile }
 
 var (
 	_ gofs.NodeOpener      = (*loopNode)(nil)
+	_ gofs.NodeCreater     = (*loopNode)(nil)
 	_ gofs.NodeReader      = (*loopNode)(nil)
 	_ gofs.NodeWrapChilder = (*loopNode)(nil)
 )
 
 // wrap returns a loopNode around node, or node itself if it is not go-fuse's.
-func wrap(node gofs.InodeEmbedder, flags uint32) gofs.InodeEmbedder {
+func wrap(node gofs.InodeEmbedder, o opening) gofs.InodeEmbedder {
 	inner, ok := node.(*gofs.LoopbackNode)
 	if !ok {
 		return node
 	}
-	return &loopNode{LoopbackNode: inner, flags: flags}
+	return &loopNode{LoopbackNode: inner, opening: o}
 }
 
 // WrapChild implements fs.NodeWrapChilder.
 func (n *loopNode) WrapChild(_ context.Context, child gofs.InodeEmbedder) gofs.InodeEmbedder {
-	return wrap(child, n.flags)
+	return wrap(child, n.opening)
 }
 
 // Open implements fs.NodeOpener.
 func (n *loopNode) Open(ctx context.Context, flags uint32) (gofs.FileHandle, uint32, syscall.Errno) {
-	f, reply, errno := n.LoopbackNode.Open(ctx, flags)
-	return f, reply | n.flags, errno
+	f, reply, errno := n.LoopbackNode.Open(ctx, n.opening.flags(flags))
+	return n.opened(f, flags), reply | n.opening.reply, errno
+}
+
+// Create implements fs.NodeCreater.
+func (n *loopNode) Create(ctx context.Context, name string, flags, mode uint32, out *fuse.EntryOut) (*gofs.Inode, gofs.FileHandle, uint32, syscall.Errno) {
+	node, f, reply, errno := n.LoopbackNode.Create(ctx, name, n.opening.flags(flags), mode, out)
+	return node, n.opened(f, flags), reply | n.opening.reply, errno
+}
+
+// opened returns what stands for f, which the reader opened with flags.
+func (n *loopNode) opened(f gofs.FileHandle, flags uint32) gofs.FileHandle {
+	file, ok := f.(*gofs.LoopbackFile)
+	if ok && n.opening.isDirect(flags) {
+		return &directFile{file}
+	}
+	return f
 }
 
 // Read implements fs.NodeReader. The descriptor stays open while the READ is
 // answered: the kernel sends RELEASE after the last answer.
 func (n *loopNode) Read(_ context.Context, f gofs.FileHandle, _ []byte, _ int64) (fuse.ReadResult, syscall.Errno) {
-	file, ok := f.(*gofs.LoopbackFile)
+	file, ok := f.(gofs.FilePassthroughFder)
 	if !ok {
 		return nil, syscall.EBADF
 	}
@@ -70,5 +111,6 @@ func (n *loopNode) Read(_ context.Context, f gofs.FileHandle, _ []byte, _ int64)
 	if !ok {
 		return nil, syscall.EBADF
 	}
-	return &source{fd: fd}, 0
+	_, direct := f.(*directFile)
+	return &source{fd: fd, end: noEnd, direct: direct}, 0
 }

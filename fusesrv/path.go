@@ -1,6 +1,7 @@
 package fusesrv
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -9,23 +10,51 @@ import (
 type Path struct {
 	// Name is what Options.Path calls it.
 	Name string
-	// NeedsFile says that bytes must come from a descriptor, not from memory:
-	// the path cannot serve a Generated tree.
-	NeedsFile bool
+	// Needs is what the path takes bytes from; it serves trees that have at
+	// least that.
+	Needs Backing
+	// InKernel says that the kernel answers READs alone: the server sees
+	// none, and whatever is said about answers does not apply.
+	InKernel bool
+	// initFlags are the capabilities of INIT without which the path cannot
+	// be; the kernel must offer them all.
+	initFlags uint64
 	// open prepares one worker's answerer. It fails with an error that
 	// names what is missing when the kernel lacks what the path needs.
 	// Reads of that worker ask for at most maxRead bytes each.
 	open func(maxRead int) (answerer, error)
+	// probe, if not nil, finds out after INIT whether the path may be used
+	// on the device dev.
+	probe func(dev int) error
+}
+
+// Backing is what stands behind the files of a Tree.
+type Backing int
+
+// What can stand behind files. Each is more than the one before.
+const (
+	Memory      Backing = iota // an io.ReaderAt
+	Descriptors                // anything that can be read: block devices, sockets, files
+	Files                      // files that are opened for the reader, by name
+)
+
+// String returns what a tree lacks that has less.
+func (b Backing) String() string {
+	return [...]string{"memory", "descriptors", "files"}[b]
 }
 
 // An answerer answers the READs of one worker, one at a time.
 type answerer interface {
 	// answer replies to r, with an error number too if need be. Its error
-	// says that the kernel did not take the reply.
+	// says that the kernel did not take the reply, or, if it is errUnfit,
+	// that nothing was sent because the path is not fit for this READ.
 	answer(r *read) error
 	// close frees what open acquired.
 	close()
 }
+
+// errUnfit has a READ answered by copying, and counted as such.
+var errUnfit = errors.New("the path is not fit for this read")
 
 // Paths returns every path in the order of the package's table, those that
 // this kernel lacks included.
@@ -34,6 +63,9 @@ func Paths() []Path {
 		copyPath(),
 		splicePath(),
 		spliceMovePath(),
+		rsplicePipePath(),
+		rspliceDirectPath(),
+		passthroughPath(),
 	}
 }
 
@@ -47,4 +79,24 @@ func findPath(name string) (Path, error) {
 		known = append(known, p.Name)
 	}
 	return Path{}, fmt.Errorf("read path %q: unknown (known: %s)", name, strings.Join(known, ", "))
+}
+
+// fits tells what o or tree has that p cannot serve.
+func (p *Path) fits(tree Tree, o *Options) error {
+	if has := tree.backing(); has < p.Needs {
+		return fmt.Errorf("read path %s: needs %v, and this tree has %v behind it", p.Name, p.Needs, has)
+	}
+	if p.InKernel && (o.DirectIO || o.DirectSource) {
+		return fmt.Errorf("read path %s: it is for the reader to say whether the page cache is used", p.Name)
+	}
+	return nil
+}
+
+// offered tells whether the kernel offers what p needs, by the capabilities in
+// its INIT.
+func (p *Path) offered(flags uint64) error {
+	if missing := p.initFlags &^ flags; missing != 0 {
+		return fmt.Errorf("read path %s: the kernel does not offer %#x in INIT", p.Name, missing)
+	}
+	return nil
 }

@@ -19,6 +19,7 @@ const (
 
 	requestHeaderSize = 40
 	readSize          = 80 // header and struct fuse_read_in
+	initSize          = 60 // header and struct fuse_init_in up to flags2
 	interruptSize     = 48 // header and struct fuse_interrupt_in
 	replyHeaderSize   = 16
 )
@@ -28,41 +29,39 @@ type read struct {
 	dev    int    // descriptor that it came from and is answered on
 	unique uint64 // the kernel's name for it
 	off    int64  // first byte asked for
-	size   int    // bytes asked for, at most the mount's MaxRead
-	from   *source
+	asked  int    // bytes asked for, at most the mount's MaxRead
+	size   int    // as many, or fewer where the source ends
 	count  *counters
+	hooks  *Hooks
+
+	// Where its bytes come from: see source.
+	fd     int
+	data   io.ReaderAt
+	stream bool // fd has no positions
+	direct bool
 }
 
-// A source is where the bytes of an open file come from: data, or the
-// descriptor fd when data is nil.
-//
-// It is a fuse.ReadResult so that it travels from the file's node through
-// go-fuse's Read to the worker, which never asks it for bytes.
-type source struct {
-	fd   int
-	data io.ReaderAt
+// step tells a hook how far r is.
+func (r *read) step(s Step) {
+	if r.hooks.OnStep != nil {
+		r.hooks.OnStep(s)
+	}
 }
 
-// Bytes implements fuse.ReadResult; a READ that ends up here was not
-// answered by its path.
-func (*source) Bytes([]byte) ([]byte, fuse.Status) { return nil, fuse.ENOSYS }
-
-// Size implements fuse.ReadResult.
-func (*source) Size() int { return 0 }
-
-// Done implements fuse.ReadResult.
-func (*source) Done() {}
-
-// delivered counts n bytes as read, then has send reply to r with them. They
-// are counted first: a reader that has its bytes finds them counted.
-func (r *read) delivered(n int, send func() error) error {
+// reply counts n bytes as read, then has send reply to r with them. They are
+// counted first: a reader that has its bytes finds them counted.
+func (r *read) reply(n int, send func(unique uint64, n int) error) error {
 	r.count.readBytes.Add(uint64(n))
-	return r.sent(send())
+	if r.hooks.OnReply != nil {
+		r.hooks.OnReply(Reply{Unique: r.unique, Asked: r.asked, Size: n, Send: send})
+	}
+	return r.sent(send(r.unique, n))
 }
 
 // fail answers r with an error number.
 func (r *read) fail(no syscall.Errno) error {
 	r.count.failed.Add(1)
+	r.count.calls.Add(1)
 	return r.sent(replyError(r.dev, r.unique, no))
 }
 
@@ -128,4 +127,14 @@ func (q request) interrupted() (uint64, bool) {
 		return 0, false
 	}
 	return binary.NativeEndian.Uint64(q.msg[requestHeaderSize:]), true
+}
+
+// offers returns the capabilities in an INIT.
+func (q request) offers() uint64 {
+	if len(q.msg) < initSize {
+		return 0
+	}
+	low := binary.NativeEndian.Uint32(q.msg[requestHeaderSize+12:])
+	high := binary.NativeEndian.Uint32(q.msg[requestHeaderSize+16:])
+	return uint64(low) | uint64(high)<<32
 }

@@ -7,7 +7,6 @@ import (
 	"log"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	gofs "github.com/hanwen/go-fuse/v2/fs"
@@ -37,10 +36,13 @@ type Options struct {
 	// Valid is how long the kernel may believe names and attributes without
 	// asking again; 0 makes it ask each time.
 	Valid time.Duration
-	// OnRead, if not nil, is called before each READ is answered, by several
-	// workers at once. It may block, which makes the server slow; an error
-	// number that it returns is the answer, and the path is not asked.
-	OnRead func() syscall.Errno
+	// DirectIO has every read(2) ask the server, past the page cache
+	// (FOPEN_DIRECT_IO).
+	DirectIO bool
+	// DirectSource opens the files of a Loopback with O_DIRECT, for readers.
+	DirectSource bool
+	// Hooks may be empty.
+	Hooks Hooks
 }
 
 // A Server serves one mount until it is unmounted or aborted.
@@ -48,7 +50,8 @@ type Server struct {
 	dir     string
 	path    Path
 	maxRead int
-	onRead  func() syscall.Errno
+	hooks   Hooks
+	root    gofs.InodeEmbedder
 	raw     fuse.RawFileSystem
 	proto   *fuse.ProtocolServer
 	workers []*worker
@@ -60,13 +63,14 @@ type Server struct {
 // Mount serves tree on the directory dir until the mount ends. The path in o
 // is the one that answers READs, or Mount fails and says what is missing.
 func Mount(dir string, tree Tree, o Options) (*Server, error) {
-	s, err := newServer(dir, tree, &o)
-	if err != nil {
-		return nil, fmt.Errorf("serve %s: %w", dir, err)
-	}
 	dev, err := openDevice()
 	if err != nil {
 		return nil, err
+	}
+	s, err := newServer(dir, dev, tree, &o)
+	if err != nil {
+		unix.Close(dev)
+		return nil, fmt.Errorf("serve %s: %w", dir, err)
 	}
 	if err := s.start(dev, o.Workers); err != nil {
 		s.free()
@@ -75,8 +79,9 @@ func Mount(dir string, tree Tree, o Options) (*Server, error) {
 	return s, nil
 }
 
-// newServer checks o, filling in what is 0, and builds what needs no device.
-func newServer(dir string, tree Tree, o *Options) (*Server, error) {
+// newServer checks o, filling in what is 0, and builds what needs no
+// connection: dev may not have one yet.
+func newServer(dir string, dev int, tree Tree, o *Options) (*Server, error) {
 	o.Workers = max(o.Workers, 1)
 	if o.MaxRead == 0 {
 		o.MaxRead = MaxRead
@@ -91,23 +96,37 @@ func newServer(dir string, tree Tree, o *Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.NeedsFile && !tree.hasFiles() {
-		return nil, fmt.Errorf("read path %s: needs files, and this tree has none behind it", p.Name)
+	if err := p.fits(tree, o); err != nil {
+		return nil, err
 	}
 	root, err := tree.root(o)
 	if err != nil {
 		return nil, err
 	}
-	raw := gofs.NewNodeFS(root, &gofs.Options{EntryTimeout: &o.Valid, AttrTimeout: &o.Valid})
-	proto := fuse.NewProtocolServer(raw, &fuse.MountOptions{
+	s := &Server{
+		dir: dir, path: p, maxRead: o.MaxRead, hooks: o.Hooks,
+		root: root, ended: make(chan struct{}),
+	}
+	s.raw = gofs.NewNodeFS(root, &gofs.Options{
+		EntryTimeout: &o.Valid, AttrTimeout: &o.Valid, ServerCallbacks: s.callbacks(dev),
+	})
+	s.proto = fuse.NewProtocolServer(s.raw, &fuse.MountOptions{
 		MaxWrite:             o.MaxRead,
-		DisabledCapabilities: fuse.CAP_PASSTHROUGH,
+		ExtraCapabilities:    p.initFlags,
+		DisabledCapabilities: fuse.CAP_PASSTHROUGH &^ p.initFlags,
 		Logger:               log.New(io.Discard, "", 0),
 	})
-	return &Server{
-		dir: dir, path: p, maxRead: o.MaxRead, onRead: o.OnRead,
-		raw: raw, proto: proto, ended: make(chan struct{}),
-	}, nil
+	return s, nil
+}
+
+// callbacks returns what go-fuse may ask of dev: files are registered for the
+// path that needs it and no other.
+func (s *Server) callbacks(dev int) gofs.ServerCallbacks {
+	c := &callbacks{dev: dev, count: &s.count}
+	if s.path.InKernel {
+		return passCallbacks{c}
+	}
+	return c
 }
 
 // start mounts dev, answers INIT and lets the workers run.
@@ -145,8 +164,16 @@ func (s *Server) init(first *worker, clones int) error {
 	if q.opcode != opInit {
 		return fmt.Errorf("read INIT of %s: got opcode %d", s.dir, q.opcode)
 	}
+	if err := s.path.offered(q.offers()); err != nil {
+		return err
+	}
 	if err := first.forward(q); err != nil {
 		return fmt.Errorf("answer INIT of %s: %w", s.dir, err)
+	}
+	if s.path.probe != nil {
+		if err := s.path.probe(first.dev); err != nil {
+			return fmt.Errorf("read path %s: %w", s.path.Name, err)
+		}
 	}
 	for range clones {
 		dev, err := cloneOf(first.dev)

@@ -52,7 +52,7 @@ func newKernel(t *testing.T, tree Tree, o Options) *kernel {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := newServer("a socket", tree, &o)
+	s, err := newServer("a socket", fds[1], tree, &o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func TestReadsAreAnsweredByThePath(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	want := Stats{Requests: 8, Reads: 5, ReadBytes: size + 1, Copied: size + 1}
+	want := Stats{Requests: 8, Reads: 5, ReadBytes: size + 1, Copied: size + 1, Calls: 10}
 	if got := k.srv.Stats(); got != want {
 		t.Errorf("counters %+v, want %+v", got, want)
 	}
@@ -218,8 +218,8 @@ func TestBadOptionsAreNamed(t *testing.T) {
 	}{
 		{Generated(good), Options{Path: "teleport"}, `read path "teleport": unknown (known: copy`},
 		{Generated(good), Options{Path: ""}, `read path "": unknown`},
-		{Generated(good), Options{Path: "splice"}, "read path splice: needs files"},
-		{Generated(good), Options{Path: "splice-move"}, "read path splice-move: needs files"},
+		{Generated(good), Options{Path: "splice"}, "read path splice: needs descriptors, and this tree has memory behind it"},
+		{Generated(good), Options{Path: "splice-move"}, "read path splice-move: needs descriptors"},
 		{Generated(good), Options{Path: "copy", MaxRead: 4097}, "largest read of 4097 bytes"},
 		{Generated(good), Options{Path: "copy", MaxRead: 2 * MaxRead}, "largest read of 2097152 bytes"},
 		{Generated(good), Options{Path: "copy", MaxRead: -4096}, "largest read of -4096 bytes"},
@@ -231,7 +231,7 @@ func TestBadOptionsAreNamed(t *testing.T) {
 		{Generated(File{Name: "f"}), Options{Path: "copy"}, `file "f": no data`},
 		{Loopback(t.TempDir() + "/none"), Options{Path: "copy"}, "no such file or directory"},
 	} {
-		s, err := newServer("dir", c.tree, &c.o)
+		s, err := newServer("dir", -1, c.tree, &c.o)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: got %v, %v; want an error with %q", c.o, s, err, c.want)
 		}

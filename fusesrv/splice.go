@@ -10,7 +10,7 @@ import (
 // splicePath brings pages of the file's cache into a pipe by reference and
 // lets the device copy from them: one copy, none of it in the server.
 func splicePath() Path {
-	return Path{Name: "splice", NeedsFile: true, open: openSplicer(0)}
+	return Path{Name: "splice", Needs: Descriptors, open: openSplicer(0)}
 }
 
 // A splicer is one worker's pipes for splice and splice-move.
@@ -69,10 +69,13 @@ func (s *splicer) close() {
 // answer writes a header that promises all of r, then the pages behind it,
 // and makes a new reply in the rare case that the file had fewer bytes.
 func (s *splicer) answer(r *read) error {
-	if err := putHeader(s.reply, r.unique, r.size); err != nil {
+	if r.direct && !r.aligned() {
+		return errUnfit
+	}
+	if err := putHeader(r, s.reply, r.unique, r.size); err != nil {
 		return s.giveUp(r, err)
 	}
-	n, err := s.fill(r)
+	n, err := fill(r, s.reply, r.size)
 	if err != nil {
 		return s.giveUp(r, err)
 	}
@@ -83,23 +86,42 @@ func (s *splicer) answer(r *read) error {
 		}
 	}
 	r.count.spliced.Add(uint64(n))
-	sent := false
-	err = r.delivered(n, func() error {
-		err := spliceAll(from[0], nil, r.dev, replyHeaderSize+n, s.flags)
-		sent = err == nil
-		return err
+	r.step(StepFilled)
+	return r.reply(n, func(unique uint64, size int) error {
+		if unique != r.unique || size != n {
+			return s.again(r, unique, size)
+		}
+		sent := spliceAll(r, from[0], r.dev, replyHeaderSize+n, s.flags)
+		if sent != nil {
+			s.reopen() // what the device did not take is still in the pipe
+		}
+		return sent
 	})
-	if !sent {
-		s.reopen() // what the device did not take is still in the pipe
-	}
-	return err
 }
 
-// fill moves the bytes of r that its file has into the reply's pipe.
-func (s *splicer) fill(r *read) (int, error) {
-	off, done := r.off, 0
-	for done < r.size {
-		n, err := splice(r.from.fd, &off, s.reply[1], r.size-done, 0)
+// again makes and sends another reply to r, to unique and of size bytes; what
+// the file does not have of them is missing.
+func (s *splicer) again(r *read, unique uint64, size int) error {
+	other := &splicer{flags: s.flags, maxRead: s.maxRead}
+	if err := other.openPipes(); err != nil {
+		return err
+	}
+	defer other.close()
+	if err := putHeader(r, other.reply, unique, size); err != nil {
+		return err
+	}
+	n, err := fill(r, other.reply, size)
+	if err != nil {
+		return err
+	}
+	return spliceAll(r, other.reply[0], r.dev, replyHeaderSize+n, s.flags)
+}
+
+// fill moves at most size bytes of r's source into a pipe.
+func fill(r *read, to pipe, size int) (int, error) {
+	off, done := r.position(), 0
+	for done < size {
+		n, err := fillOnce(r, off, to, size-done)
 		if err != nil {
 			return done, err
 		}
@@ -111,17 +133,39 @@ func (s *splicer) fill(r *read) (int, error) {
 	return done, nil
 }
 
+// fillOnce does not wait for a stream with its pipe full, as a stream in small
+// pieces may make it: nobody would ever empty it.
+func fillOnce(r *read, off *int64, to pipe, size int) (int, error) {
+	if !r.stream {
+		return splice(r, r.fd, off, to[1], size, 0)
+	}
+	n, err := splice(r, r.fd, nil, to[1], size, unix.SPLICE_F_NONBLOCK)
+	if err != unix.EAGAIN {
+		return n, err
+	}
+	ready := []unix.PollFd{{Fd: int32(r.fd), Events: unix.POLLIN}}
+	for err = unix.EINTR; err == unix.EINTR; {
+		_, err = unix.Poll(ready, -1)
+	}
+	n, err = splice(r, r.fd, nil, to[1], size, unix.SPLICE_F_NONBLOCK)
+	if err == unix.EAGAIN {
+		return 0, unix.ENOBUFS
+	}
+	return n, err
+}
+
 // shorten makes a reply of n bytes, the first in the pipe behind a header
 // that promised more, and returns the pipe it is in.
 func (s *splicer) shorten(r *read, n int) (pipe, error) {
 	var promised [replyHeaderSize]byte
+	r.count.calls.Add(1)
 	if _, err := unix.Read(s.reply[0], promised[:]); err != nil {
 		return pipe{}, fmt.Errorf("take back a header: %w", err)
 	}
-	if err := putHeader(s.spare, r.unique, n); err != nil {
+	if err := putHeader(r, s.spare, r.unique, n); err != nil {
 		return pipe{}, err
 	}
-	return s.spare, spliceAll(s.reply[0], nil, s.spare[1], n, 0)
+	return s.spare, spliceAll(r, s.reply[0], s.spare[1], n, 0)
 }
 
 // giveUp answers r with the error number in err and empties the pipes.
@@ -137,19 +181,20 @@ func (s *splicer) reopen() {
 	_ = s.openPipes()
 }
 
-// putHeader writes the header of a reply with n bytes into p.
-func putHeader(p pipe, unique uint64, n int) error {
+// putHeader writes the header of a reply to unique with n bytes into p.
+func putHeader(r *read, p pipe, unique uint64, n int) error {
 	var header [replyHeaderSize]byte
 	putReplyHeader(header[:], unique, 0, n)
+	r.count.calls.Add(1)
 	_, err := unix.Write(p[1], header[:])
 	return err
 }
 
 // spliceAll is splice for bytes that are all there; it is an error if fewer
 // than size were moved.
-func spliceAll(from int, off *int64, to, size, flags int) error {
+func spliceAll(r *read, from, to, size, flags int) error {
 	for size > 0 {
-		n, err := splice(from, off, to, size, flags)
+		n, err := splice(r, from, nil, to, size, flags)
 		if err != nil {
 			return err
 		}
@@ -162,8 +207,9 @@ func spliceAll(from int, off *int64, to, size, flags int) error {
 }
 
 // splice is splice(2), repeated when a signal came in between.
-func splice(from int, off *int64, to, size, flags int) (int, error) {
+func splice(r *read, from int, off *int64, to, size, flags int) (int, error) {
 	for {
+		r.count.calls.Add(1)
 		n, err := unix.Splice(from, off, to, nil, size, flags)
 		if err != unix.EINTR {
 			return int(n), err

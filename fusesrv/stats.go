@@ -16,6 +16,18 @@ type Stats struct {
 	// Spliced is how many of those bytes went through pipes by reference;
 	// whether the kernel then copied or moved them, it does not say.
 	Spliced uint64 `json:"spliced"`
+	// Filled is how many of those bytes the kernel put in place for rsplice(2).
+	Filled uint64 `json:"filled"`
+	// Fallbacks is how many READs were answered by copying because the path
+	// was not fit for them: the kernel said so, or a file opened with O_DIRECT
+	// does not allow it.
+	Fallbacks uint64 `json:"fallbacks"`
+	// Calls is the number of system calls made for READs, those that fetched
+	// them from the device included.
+	Calls uint64 `json:"calls"`
+	// Passed is how many opened files were given to the kernel to read by
+	// itself. Files that are open several times count once.
+	Passed uint64 `json:"passed"`
 	// Failed is the number of READs answered with an error number.
 	Failed uint64 `json:"failed"`
 	// Refused is the number of replies that the kernel did not take, though
@@ -25,7 +37,7 @@ type Stats struct {
 
 // counters is Stats while the workers run.
 type counters struct {
-	requests, reads, readBytes, copied, spliced, failed, refused atomic.Uint64
+	requests, reads, readBytes, copied, spliced, filled, fallbacks, calls, passed, failed, refused atomic.Uint64
 }
 
 // Stats returns the counters as they are now. A READ is counted before its
@@ -38,6 +50,10 @@ func (s *Server) Stats() Stats {
 		ReadBytes: c.readBytes.Load(),
 		Copied:    c.copied.Load(),
 		Spliced:   c.spliced.Load(),
+		Filled:    c.filled.Load(),
+		Fallbacks: c.fallbacks.Load(),
+		Calls:     c.calls.Load(),
+		Passed:    c.passed.Load(),
 		Failed:    c.failed.Load(),
 		Refused:   c.refused.Load(),
 	}

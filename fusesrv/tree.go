@@ -12,16 +12,20 @@ import (
 type Tree interface {
 	// root returns the node of the mount's root directory.
 	root(o *Options) (gofs.InodeEmbedder, error)
-	// hasFiles says that the bytes of its files come from descriptors.
-	hasFiles() bool
+	// backing is the least that stands behind its files.
+	backing() Backing
 }
 
 // openFlags returns what the reply to OPEN says about the page cache.
 func (o *Options) openFlags() uint32 {
+	var flags uint32
 	if o.KeepCache {
-		return fuse.FOPEN_KEEP_CACHE
+		flags |= fuse.FOPEN_KEEP_CACHE
 	}
-	return 0
+	if o.DirectIO {
+		flags |= fuse.FOPEN_DIRECT_IO
+	}
+	return flags
 }
 
 // mustBeDir checks that dir is a directory.

@@ -3,6 +3,7 @@ package fusesrv
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -35,6 +36,7 @@ type worker struct {
 	out    []byte
 	readIn fuse.ReadIn
 	answer answerer
+	copier *copier       // for READs that answer is not fit for; nil before the first
 	never  chan struct{} // READs are not cancelled: nothing is ever sent
 	// reading is the READ that is being answered, 0 between two.
 	reading atomic.Uint64
@@ -52,8 +54,9 @@ func newWorker(s *Server, dev int) (*worker, error) {
 	}, nil
 }
 
-// run serves until the connection ends.
+// run serves until the connection ends, on a thread of its own.
 func (w *worker) run() {
+	runtime.LockOSThread()
 	for {
 		q, err := w.next()
 		if err != nil {
@@ -114,13 +117,14 @@ func (w *worker) serve(q request) {
 func (w *worker) read(q request) error {
 	w.reading.Store(q.unique)
 	defer w.reading.Store(0)
-	r := read{dev: w.dev, unique: q.unique, count: &w.srv.count}
-	w.srv.count.reads.Add(1)
+	r := read{dev: w.dev, unique: q.unique, count: &w.srv.count, hooks: &w.srv.hooks}
+	r.count.reads.Add(1)
+	r.count.calls.Add(1)
 	if !q.parseRead(&w.readIn, w.srv.maxRead) {
 		return r.fail(unix.EINVAL)
 	}
-	if w.srv.onRead != nil {
-		if no := w.srv.onRead(); no != 0 {
+	if r.hooks.OnRead != nil {
+		if no := r.hooks.OnRead(); no != 0 {
 			return r.fail(no)
 		}
 	}
@@ -132,8 +136,26 @@ func (w *worker) read(q request) error {
 	if !ok {
 		return r.fail(unix.EBADF)
 	}
-	r.off, r.size, r.from = int64(w.readIn.Offset), int(w.readIn.Size), from
-	return w.answer.answer(&r)
+	r.off, r.asked, r.size = int64(w.readIn.Offset), int(w.readIn.Size), int(w.readIn.Size)
+	done, err := from.begin(&r)
+	if err != nil {
+		return r.fail(errnoOf(err))
+	}
+	defer done()
+	return w.answerBy(&r)
+}
+
+// answerBy has the path answer r, or the copier if the path is not fit for it.
+func (w *worker) answerBy(r *read) error {
+	err := w.answer.answer(r)
+	if !errors.Is(err, errUnfit) {
+		return err
+	}
+	r.count.fallbacks.Add(1)
+	if w.copier == nil {
+		w.copier = newCopier(w.srv.maxRead)
+	}
+	return w.copier.answer(r)
 }
 
 // forward has go-fuse answer q.

@@ -41,6 +41,9 @@ func eachPath(t *testing.T, test func(t *testing.T, c config)) {
 	t.Helper()
 	guest.Need(t)
 	for _, p := range fusesrv.Paths() {
+		if p.InKernel {
+			continue
+		}
 		t.Run(p.Name+"/files", func(t *testing.T) {
 			test(t, config{Path: p.Name, Loopback: t.TempDir(), Valid: long})
 		})
@@ -52,7 +55,7 @@ func eachTree(t *testing.T, test func(t *testing.T, c config)) {
 	t.Helper()
 	eachPath(t, test)
 	for _, p := range fusesrv.Paths() {
-		if p.NeedsFile {
+		if p.Needs != fusesrv.Memory {
 			continue
 		}
 		t.Run(p.Name+"/memory", func(t *testing.T) {
@@ -210,6 +213,14 @@ func (m *mount) checkPath(s fusesrv.Stats) {
 	case "splice", "splice-move":
 		if s.Spliced != s.ReadBytes || s.Copied != 0 {
 			m.t.Errorf("path %s spliced %d and copied %d of %d bytes", m.path, s.Spliced, s.Copied, s.ReadBytes)
+		}
+	case "rsplice-pipe", "rsplice-direct":
+		if s.Filled != s.ReadBytes || s.Copied != 0 || s.Fallbacks != 0 {
+			m.t.Errorf("path %s: %+v", m.path, s)
+		}
+	case "passthrough":
+		if s.Reads != 0 {
+			m.t.Errorf("path %s: %+v", m.path, s)
 		}
 	default:
 		m.t.Errorf("path %s: no proof of it is known", m.path)

@@ -110,7 +110,7 @@ func serve(in io.Reader, out io.Writer) error {
 	var g gate
 	srv, err := fusesrv.Mount(c.Dir, c.tree(), fusesrv.Options{
 		Path: c.Path, Workers: c.Workers, MaxRead: c.MaxRead,
-		KeepCache: c.KeepCache, Valid: c.Valid, OnRead: g.pass,
+		KeepCache: c.KeepCache, Valid: c.Valid, Hooks: fusesrv.Hooks{OnRead: g.pass},
 	})
 	if err != nil {
 		return enc.Encode(status{Err: err.Error()})

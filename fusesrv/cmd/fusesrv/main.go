@@ -66,10 +66,13 @@ func parse(args []string, stderr io.Writer) (o fusesrv.Options, src, mnt string,
 	fs.Usage = func() {
 		fmt.Fprintln(stderr, "usage: fusesrv [flags] SRC MNT\nServe the directory SRC on the directory MNT, reading by a path of your choice.\n\nflags:")
 		fs.PrintDefaults()
+		fmt.Fprintln(stderr, "\nSIGINT and SIGTERM unmount; a second one ends a busy mount. SIGUSR1 prints statistics as a line of JSON.")
 	}
 	fs.StringVar(&o.Path, "path", "copy", "`name` of the way to answer READs: "+strings.Join(names(), ", "))
 	fs.IntVar(&o.Workers, "workers", 1, "serve `n` requests at once, 1 to 64")
 	fs.IntVar(&o.MaxRead, "max-read", fusesrv.MaxRead, "largest READ and WRITE in `bytes`")
+	fs.BoolVar(&o.DirectIO, "direct-io", false, "ask the server at each read(2), past the page cache")
+	fs.BoolVar(&o.DirectSource, "direct-source", false, "open files below SRC with O_DIRECT to read them")
 	fs.BoolVar(&o.KeepCache, "keep-cache", false, "keep a file's pages when it is opened again")
 	fs.DurationVar(&o.Valid, "valid", time.Second, "believe names and attributes for this `time`")
 	if err := fs.Parse(args); err != nil {

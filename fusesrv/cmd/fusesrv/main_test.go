@@ -37,12 +37,13 @@ func TestCommandLine(t *testing.T) {
 		want string
 	}{
 		{[]string{"-help"}, exitDone, "usage: fusesrv [flags] SRC MNT"},
-		{[]string{"--help"}, exitDone, "copy, splice, splice-move"},
+		{[]string{"--help"}, exitDone, "copy, splice, splice-move, rsplice-pipe, rsplice-direct, passthrough"},
 		{nil, exitUsage, "want SRC and MNT, got 0 arguments"},
 		{[]string{"a", "b", "c"}, exitUsage, "got 3 arguments"},
 		{[]string{"-speed", "a", "b"}, exitUsage, "-speed"},
 		{[]string{"-path", "teleport", ".", "b"}, exitError, `read path "teleport": unknown`},
 		{[]string{"/nonexistent", "b"}, exitError, "no such file or directory"},
+		{[]string{"-path", "passthrough", "-direct-io", ".", "b"}, exitError, "read path passthrough: it is for the reader"},
 		{[]string{"-max-read", "5", ".", "b"}, exitError, "largest read of 5 bytes"},
 	} {
 		var out, err bytes.Buffer
@@ -136,8 +137,14 @@ func TestSignals(t *testing.T) {
 				t.Fatal(err)
 			}
 			var s fusesrv.Stats
-			if err := json.Unmarshal(line, &s); err != nil || s.ReadBytes != uint64(len(want)) || s.Reads == 0 {
-				t.Errorf("statistics %s (%v), want %d bytes read", line, err, len(want))
+			if err := json.Unmarshal(line, &s); err != nil {
+				t.Errorf("statistics %s: %v", line, err)
+			}
+			if path.InKernel && (s.Passed != 1 || s.Reads != 0) {
+				t.Errorf("statistics %s, want one file read by the kernel", line)
+			}
+			if !path.InKernel && (s.ReadBytes != uint64(len(want)) || s.Reads == 0 || s.Fallbacks != 0) {
+				t.Errorf("statistics %s, want %d bytes read", line, len(want))
 			}
 			p.signal(syscall.SIGTERM)
 			p.endsWell()
