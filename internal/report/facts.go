@@ -42,6 +42,11 @@ func facts(r *verdict.Report) []fact {
 		add("deterministic", fmt.Sprintf("seed %d", m.Seed))
 	}
 	add("ended by", string(r.End))
+	var guests []string
+	for _, g := range r.Guests {
+		guests = append(guests, string(g.Verdict))
+	}
+	add("guests", strings.Join(guests, ", "))
 	if !r.Run.Started.IsZero() {
 		add("started", r.Run.Started.UTC().Format("2006-01-02 15:04:05 UTC"))
 	}

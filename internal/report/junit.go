@@ -109,7 +109,7 @@ func junit(s Source, suite suite) junitSuite {
 		js.Cases = append(js.Cases, c)
 	}
 	if js.Failures+js.Errors > 0 {
-		js.Out = tail(s.Console, tailLines).text()
+		js.Out = tail(s.log(suite.console), tailLines).text()
 	}
 	return js
 }

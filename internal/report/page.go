@@ -219,7 +219,7 @@ func newComplaint(s Source, c verdict.Complaint) complaint {
 		k.Stacks = append(k.Stacks, newFramed(line(other.Title), other.Frames, ""))
 	}
 	if c.Lines[0] > 0 {
-		e := part(s.log(c), c.Lines[0]-contextLines, c.Lines[1]+contextLines)
+		e := part(s.log(c.Console), c.Lines[0]-contextLines, c.Lines[1]+contextLines)
 		k.Console = coloured(e, c.Lines[0], c.Lines[1], c.Guilty.Func)
 		k.Where = s.place(c)
 	}

@@ -19,15 +19,15 @@ type Source struct {
 	Other func(name string) []byte
 }
 
-// log is the one that the lines of c are of.
-func (s Source) log(c verdict.Complaint) []byte {
+// log is the console log that a complaint or a program calls name.
+func (s Source) log(name string) []byte {
 	switch {
-	case c.Console == "" || c.Console == s.Report.Run.Console:
+	case name == "" || name == s.Report.Run.Console:
 		return s.Console
 	case s.Other == nil:
 		return nil
 	}
-	return s.Other(c.Console)
+	return s.Other(name)
 }
 
 // place is where a complaint stands: "guest-2/console.log:412".
@@ -43,7 +43,7 @@ func (s Source) place(c verdict.Complaint) string {
 // suites and cases. All that is wrong with it is in a case.
 type suite struct {
 	name    string // the program's ID
-	arg     string // what a user types for it
+	console string // as in verdict.Program
 	elapsed time.Duration
 	cases   []entry
 }
@@ -95,7 +95,7 @@ func whole(r *verdict.Report) suite {
 // ofProgram is the suite of p. A program without tests is its own case; so is
 // what is wrong with one apart from its tests.
 func ofProgram(r *verdict.Report, p *verdict.Program) suite {
-	s := suite{name: p.ID, arg: p.Arg, elapsed: p.Elapsed}
+	s := suite{name: p.ID, console: p.Console, elapsed: p.Elapsed}
 	worst := verdict.Pass
 	known := map[string]bool{}
 	for _, t := range p.Tests {
