@@ -37,6 +37,11 @@ func (s *server) began(t *testing.T, req request, far int, fill func() error) *f
 	f := &filling{far: far, done: make(chan error, 1)}
 	go func() { f.done <- fill() }()
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		select {
+		case err := <-f.done:
+			t.Fatalf("fill ends at once: %v", err)
+		default:
+		}
 		switch err := rsplice.Reply(s.device, req.unique, req.size); err {
 		case unix.EBUSY:
 			return f

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"math"
 	"os"
-	"os/exec"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -119,8 +118,7 @@ func testKernelMemory(t *testing.T, want unix.Errno) {
 	s := mount(t, directIO)
 	s.mode = 0o755
 	var out bytes.Buffer
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), envExec+"="+s.file())
+	cmd := as("exec", s.file())
 	cmd.Stdout = &out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -150,27 +150,36 @@ func TestFillEndsWithItsSource(t *testing.T) {
 }
 
 func TestSocketIsASource(t *testing.T) {
-	each(t, func(t *testing.T, s *server) {
-		r := s.read(t, 0, 2*guest.PageSize())
-		req := s.next(t)
-		s.claim(t, req)
-		near, far := newSocket(t)
-		b := make([]byte, req.size)
-		_, _ = s.data.ReadAt(b, req.off)
-		for len(b) > 0 {
-			part := min(3000, len(b))
-			if _, err := unix.Write(far, b[:part]); err != nil {
-				t.Fatal(err)
-			}
-			n, err := rsplice.Fill(s.pipe[0], near, nil, req.size, 0)
-			moves(t, "fill", n, err, part)
-			b = b[part:]
+	for name, connect := range map[string]func(t *testing.T) (near, far int){"unix": newSocket, "tcp": newTCP} {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(t *testing.T, s *server) { testSocket(t, s, connect) })
+		})
+	}
+}
+
+func testSocket(t *testing.T, s *server, connect func(t *testing.T) (near, far int)) {
+	r := s.read(t, 0, 2*guest.PageSize())
+	req := s.next(t)
+	s.claim(t, req)
+	near, far := connect(t)
+	b := make([]byte, req.size)
+	_, _ = s.data.ReadAt(b, req.off)
+	for len(b) > 0 {
+		part := min(3000, len(b))
+		if _, err := unix.Write(far, b[:part]); err != nil {
+			t.Fatal(err)
 		}
-		if err := rsplice.Reply(s.device, req.unique, req.size); err != nil {
-			t.Errorf("reply: %v", err)
-		}
-		r.gets(t, s, 2*guest.PageSize())
-	})
+		n, err := rsplice.Fill(s.pipe[0], near, nil, req.size, 0)
+		moves(t, "fill", n, err, part)
+		b = b[part:]
+	}
+	if err := unix.Shutdown(far, unix.SHUT_WR); err != nil {
+		t.Fatal(err)
+	}
+	if err := rsplice.Reply(s.device, req.unique, req.size); err != nil {
+		t.Errorf("reply: %v", err)
+	}
+	r.gets(t, s, 2*guest.PageSize())
 }
 
 func TestUserMemoryNeedsASettledSource(t *testing.T) {

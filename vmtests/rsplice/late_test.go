@@ -1,6 +1,7 @@
 package rsplice
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -98,47 +99,80 @@ func TestLateFillIsNotSeenInThePageCache(t *testing.T) {
 }
 
 // A reader's own memory cannot be taken away from a fill: read(2) returns when
-// the fill is over, and nobody but the reader waits for that.
+// the fill is over, nobody but the reader waits for that, and nothing is written
+// afterwards. The same goes for the end of a reader that was killed.
 func TestReaderWaitsForALateFill(t *testing.T) {
 	need(t)
-	for name, end := range map[string]func(t *testing.T, s *server, req request){
-		"error-reply": func(t *testing.T, s *server, req request) {
-			if err := s.reply(req.unique, unix.EIO, nil); err != nil {
-				t.Fatalf("error reply: %v", err)
-			}
-		},
-		"forced-unmount": func(t *testing.T, s *server, req request) {
-			_ = unix.Unmount(s.dir, unix.MNT_FORCE)
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s, d := mount(t, directIO), newSlowDisk(t)
-			r := s.read(t, 0, guest.PageSize())
-			req := s.next(t)
-			s.claim(t, req)
-			f, asked := s.fillFrom(t, d, req)
-
-			start := time.Now()
-			end(t, s, req)
-			if took := time.Since(start); took > prompt {
-				t.Errorf("the end of the READ took %v", took)
-			}
-			time.Sleep(50 * time.Millisecond)
-			select {
-			case res := <-r.returned:
-				t.Errorf("read: %d, %v while its memory was being filled", res.n, res.errno)
-				r.returned <- res
-			default:
-			}
-			if err := d.replyData(asked, asked.size); err != nil {
+	fail := func(t *testing.T, s *server, req request) {
+		if err := s.reply(req.unique, unix.EIO, nil); err != nil {
+			t.Fatalf("error reply: %v", err)
+		}
+	}
+	for name, end := range map[string]func(t *testing.T, s *server, req request, r *reader){
+		"error-reply":    func(t *testing.T, s *server, req request, _ *reader) { fail(t, s, req) },
+		"forced-unmount": func(_ *testing.T, s *server, _ request, _ *reader) { _ = unix.Unmount(s.dir, unix.MNT_FORCE) },
+		"abort":          func(t *testing.T, s *server, _ request, _ *reader) { s.abort(t) },
+		"killed": func(t *testing.T, s *server, req request, r *reader) {
+			if err := r.cmd.Process.Kill(); err != nil {
 				t.Fatal(err)
 			}
-			d.serve(t)
-			_ = f.ends(t)
-			if res := r.wait(t, s); res.n != -1 {
-				t.Errorf("read: %d, %v; want an error", res.n, res.errno)
+			fail(t, s, req)
+		},
+		"killed-and-abort": func(t *testing.T, s *server, _ request, r *reader) {
+			if err := r.cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
 			}
-			r.memory(t, s)
-		})
+			s.abort(t)
+		},
+	} {
+		t.Run(name, func(t *testing.T) { lateFill(t, end) })
+	}
+}
+
+func lateFill(t *testing.T, end func(t *testing.T, s *server, req request, r *reader)) {
+	s, d := mount(t, directIO), newSlowDisk(t)
+	s.shareMemory = true
+	r := s.read(t, 0, guest.PageSize())
+	req := s.next(t)
+	s.claim(t, req)
+	f, asked := s.fillFrom(t, d, req)
+
+	start := time.Now()
+	end(t, s, req, r)
+	if took := time.Since(start); took > prompt {
+		t.Errorf("the end of the READ took %v", took)
+	}
+	returned := make(chan bool)
+	go func() { // when read(2) has returned, or the reader has died in it
+		res := <-r.returned
+		r.returned <- res
+		close(returned)
+	}()
+	select {
+	case <-returned:
+		t.Error("read(2) has returned while its memory was being filled")
+	case <-time.After(50 * time.Millisecond):
+	}
+	if !onlyCanary(r.shared) {
+		t.Fatal("the disk has answered: the test would show nothing")
+	}
+	go func() {
+		time.Sleep(20 * time.Millisecond)
+		_ = d.replyData(asked, asked.size)
+	}()
+	for waiting := true; waiting; {
+		select {
+		case <-returned:
+			waiting = false
+		default:
+			d.serve(t)
+			s.serve(t)
+		}
+	}
+	before := bytes.Clone(r.shared)
+	_ = f.ends(t)
+	time.Sleep(50 * time.Millisecond)
+	if !bytes.Equal(r.shared, before) {
+		t.Error("memory was written to after read(2) had returned")
 	}
 }

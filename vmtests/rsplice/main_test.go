@@ -2,6 +2,8 @@ package rsplice
 
 import (
 	"os"
+	"os/exec"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -10,26 +12,44 @@ import (
 	"github.com/runvm/runvm/vmtests/guest"
 )
 
-const (
-	// envRead makes the test binary a reader: "offset length path".
-	envRead = "RSPLICE_READ"
-	// envExec makes it execute a file and print why it cannot.
-	envExec = "RSPLICE_EXEC"
-)
+// envRole makes the test binary another process that a test needs: the name of
+// its role, and arguments.
+const envRole = "RSPLICE_ROLE"
 
-// TestMain runs the tests, or the reader they start.
+// roles are what such a process does; its error goes to standard error.
+func roles() map[string]func(args string) error {
+	return map[string]func(args string) error{
+		"read":  func(args string) error { return readFile(args, os.Stdin, os.Stdout) },
+		"exec":  execFile,
+		"serve": serveAndDie,
+		"fill":  fillForAnother,
+	}
+}
+
+// TestMain runs the tests, or a process they start.
 func TestMain(m *testing.M) {
-	if job := os.Getenv(envRead); job != "" {
-		if err := readFile(job, os.Stdin, os.Stdout); err != nil {
+	name, args, _ := strings.Cut(os.Getenv(envRole), " ")
+	if role := roles()[name]; role != nil {
+		if err := role(args); err != nil {
 			os.Stderr.WriteString(err.Error() + "\n")
 		}
 		return
 	}
-	if path := os.Getenv(envExec); path != "" {
-		os.Stdout.WriteString(unix.Exec(path, []string{path}, nil).Error())
-		return
-	}
 	m.Run()
+}
+
+// as makes a process with a role.
+func as(role, args string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), envRole+"="+role+" "+args)
+	cmd.Stderr = os.Stderr
+	return cmd
+}
+
+// execFile executes a file and prints why it cannot.
+func execFile(path string) error {
+	_, err := os.Stdout.WriteString(unix.Exec(path, []string{path}, nil).Error())
+	return err
 }
 
 // need skips a test where it cannot run.

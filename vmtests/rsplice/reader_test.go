@@ -36,7 +36,7 @@ func readFile(job string, in io.Reader, out io.Writer) error {
 	if _, err := fmt.Sscanf(job, "%d %d %s", &off, &size, &path); err != nil {
 		return fmt.Errorf("read job %q: %w", job, err)
 	}
-	mem, err := unix.Mmap(-1, 0, size+2*margin, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	mem, err := readerMemory(size + 2*margin)
 	if err != nil {
 		return fmt.Errorf("map memory to read to: %w", err)
 	}
@@ -64,6 +64,19 @@ func readFile(job string, in io.Reader, out io.Writer) error {
 	return err
 }
 
+// sharedFD is the descriptor of the memory that a reader shares with its test.
+const sharedFD = 3
+
+// readerMemory is memory of a reader's own, or that which it shares.
+func readerMemory(size int) ([]byte, error) {
+	const prot = unix.PROT_READ | unix.PROT_WRITE
+	var st unix.Stat_t
+	if err := unix.Fstat(sharedFD, &st); err == nil && st.Size == int64(size) {
+		return unix.Mmap(sharedFD, 0, size, prot, unix.MAP_SHARED)
+	}
+	return unix.Mmap(-1, 0, size, prot, unix.MAP_PRIVATE|unix.MAP_ANON)
+}
+
 // tailOf is how many bytes are not zero between the end of the file and the
 // end of its last page: mmap(2) is the only way to see them. It is -1 if they
 // cannot be mapped.
@@ -87,11 +100,12 @@ func tailOf(fd int, end int64) int {
 
 // A reader is a process that reads from the server's file.
 type reader struct {
-	cmd   *exec.Cmd
-	stdin io.Closer
-	out   *bufio.Reader
-	off   int64
-	size  int
+	cmd    *exec.Cmd
+	stdin  io.Closer
+	out    *bufio.Reader
+	off    int64
+	size   int
+	shared []byte // its memory, if the test shares that
 	// returned yields what read(2) said.
 	returned chan result
 }
@@ -107,9 +121,10 @@ type result struct {
 func (s *server) read(t *testing.T, off int64, size int) *reader {
 	t.Helper()
 	r := &reader{off: off, size: size, returned: make(chan result, 1)}
-	r.cmd = exec.Command(os.Args[0])
-	r.cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d %d %s", envRead, off, size, s.file()))
-	r.cmd.Stderr = os.Stderr
+	r.cmd = as("read", fmt.Sprintf("%d %d %s", off, size, s.file()))
+	if s.shareMemory {
+		r.share(t)
+	}
 	stdin, err := r.cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -132,6 +147,26 @@ func (s *server) read(t *testing.T, off int64, size int) *reader {
 		r.returned <- res
 	}()
 	return r
+}
+
+// share makes memory that both the reader and the test see.
+func (r *reader) share(t *testing.T) {
+	t.Helper()
+	fd, err := unix.MemfdCreate("reader", unix.MFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := os.NewFile(uintptr(fd), "reader")
+	t.Cleanup(func() { f.Close() })
+	size := r.size + 2*margin
+	if err := f.Truncate(int64(size)); err != nil {
+		t.Fatal(err)
+	}
+	if r.shared, err = unix.Mmap(fd, 0, size, unix.PROT_READ, unix.MAP_SHARED); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Munmap(r.shared) })
+	r.cmd.ExtraFiles = []*os.File{f}
 }
 
 // wait serves what the reader asks for until its read(2) has returned.
@@ -180,7 +215,13 @@ func (r *reader) memory(t *testing.T, s *server) []byte {
 // of its memory was written to.
 func (r *reader) gets(t *testing.T, s *server, n int) {
 	t.Helper()
-	if res := r.wait(t, s); res.n != n {
+	r.got(t, s, r.wait(t, s), n)
+}
+
+// got is gets when read(2) has returned already.
+func (r *reader) got(t *testing.T, s *server, res result, n int) {
+	t.Helper()
+	if res.n != n {
 		t.Errorf("read: %d, %v; want %d bytes", res.n, res.errno, n)
 		return
 	}

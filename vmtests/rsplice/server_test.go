@@ -23,6 +23,7 @@ const (
 	opGetattr     = 3
 	opOpen        = 14
 	opRead        = 15
+	opStatfs      = 17
 	opRelease     = 18
 	opFlush       = 25
 	opInit        = 26
@@ -58,8 +59,10 @@ type server struct {
 	initFlags uint64
 	source    *os.File // a file of tmpfs with the same contents
 	pipe      [2]int
-	buf       []byte
-	copied    int // READs that serve has answered
+	// shareMemory lets the test look at the memory of its readers.
+	shareMemory bool
+	buf         []byte
+	copied      int // READs that serve has answered
 	// other sees each request that is not a READ before it is answered.
 	other func(opcode uint32, unique uint64)
 
@@ -216,6 +219,8 @@ func (s *server) dispatch(m []byte) (request, bool, error) {
 		err = s.reply(unique, 0, append(make([]byte, 16), s.attr(node)...))
 	case opOpen:
 		err = s.reply(unique, 0, append(ne.AppendUint32(make([]byte, 8), s.openFlags), 0, 0, 0, 0))
+	case opStatfs:
+		err = s.reply(unique, 0, make([]byte, 80))
 	case opRelease, opFlush:
 		err = s.reply(unique, 0, nil)
 	case opForget, opBatchForget, opInterrupt:

@@ -1,6 +1,7 @@
 package rsplice
 
 import (
+	"bytes"
 	"os"
 	"testing"
 	"unsafe"
@@ -11,6 +12,55 @@ import (
 	"github.com/runvm/runvm/vmtests/guest"
 )
 
+// A peek is an attempt to see what is in a pipe.
+type peek struct {
+	name string
+	try  func() (int, error)
+	want unix.Errno
+}
+
+// peeks are all the calls that take something out of a pipe. They write to b
+// and to file, if they write at all.
+func peeks(t *testing.T, s *server, b []byte, file int) []peek {
+	t.Helper()
+	pipe, other, ring := s.pipe[0], newPipe(t), newUring(t)
+	null := open(t, os.DevNull, unix.O_WRONLY)
+	near, _ := newSocket(t)
+	tcp, _ := newTCP(t)
+	vec := []unix.Iovec{{Base: &b[0], Len: 100}}
+	splice := func(to, n int) func() (int, error) {
+		return func() (int, error) {
+			n, err := unix.Splice(pipe, nil, to, nil, n, 0)
+			return int(n), err
+		}
+	}
+	uring := func(op byte, fd, in int) func() (int, error) {
+		return func() (int, error) { return ring.do(op, fd, in, unsafe.Pointer(&b[0]), len(b)) }
+	}
+	return []peek{
+		{"read", func() (int, error) { return unix.Read(pipe, b) }, unix.EACCES},
+		{"readv", func() (int, error) { return unix.Readv(pipe, [][]byte{b[:1], b[1:]}) }, unix.EACCES},
+		{"vmsplice", func() (int, error) { return unix.Vmsplice(pipe, vec, 0) }, unix.EACCES},
+		{"splice to /dev/null", splice(null, len(b)), unix.EACCES},
+		{"splice to a file", splice(file, len(b)), unix.EACCES},
+		{"splice to a unix socket", splice(near, len(b)), unix.EACCES},
+		{"splice to a TCP socket", splice(tcp, len(b)), unix.EACCES},
+		{"splice to the device", splice(s.device, 10), unix.EINVAL},
+		{"splice of a part to a pipe", splice(other[1], 10), unix.EFAULT},
+		{"tee", func() (int, error) {
+			n, err := unix.Tee(pipe, other[1], len(b), 0)
+			return int(n), err
+		}, unix.EFAULT},
+		{"sendfile to a file", func() (int, error) { return unix.Sendfile(file, pipe, nil, len(b)) }, unix.EINVAL},
+		{"sendfile to a socket", func() (int, error) { return unix.Sendfile(near, pipe, nil, len(b)) }, unix.EINVAL},
+		{"sendfile to a pipe", func() (int, error) { return unix.Sendfile(other[1], pipe, nil, len(b)) }, unix.EINVAL},
+		{"copy_file_range", func() (int, error) { return unix.CopyFileRange(pipe, nil, file, nil, len(b), 0) }, unix.EINVAL},
+		{"io_uring read", uring(uringRead, pipe, 0), unix.EACCES},
+		{"io_uring splice to a file", uring(uringSplice, file, pipe), unix.EACCES},
+		{"io_uring tee", uring(uringTee, other[1], pipe), unix.EFAULT},
+	}
+}
+
 // Whatever is done to a pipe with empty buffers in it, what was in the memory
 // before is not seen, and the buffers can still be filled.
 func TestEmptyBuffersCannotBeRead(t *testing.T) {
@@ -18,49 +68,19 @@ func TestEmptyBuffersCannotBeRead(t *testing.T) {
 		r := s.read(t, 0, 2*guest.PageSize())
 		req := s.next(t)
 		s.claim(t, req)
-		out := s.pipe[0]
-		other := newPipe(t)
-		null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer null.Close()
-		file, err := os.Create(t.TempDir() + "/file")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer file.Close()
-		socket, _ := newSocket(t)
-
-		b := make([]byte, req.size)
-		for i := range b {
-			b[i] = canary
-		}
-		_, err = unix.Read(out, b)
-		fails(t, "read", err, unix.EACCES)
-		_, err = unix.Vmsplice(out, []unix.Iovec{{Base: (*byte)(unsafe.Pointer(&b[0])), Len: 100}}, 0)
-		fails(t, "vmsplice", err, unix.EACCES)
-		_, err = unix.Splice(out, nil, int(null.Fd()), nil, req.size, 0)
-		fails(t, "splice to /dev/null", err, unix.EACCES)
-		_, err = unix.Splice(out, nil, int(file.Fd()), nil, req.size, 0)
-		fails(t, "splice to a file", err, unix.EACCES)
-		_, err = unix.Splice(out, nil, socket, nil, req.size, 0)
-		fails(t, "splice to a socket", err, unix.EACCES)
-		_, err = unix.Splice(out, nil, s.device, nil, 10, 0)
-		fails(t, "splice to the device", err, unix.EINVAL)
-		_, err = unix.Splice(out, nil, other[1], nil, 10, 0)
-		fails(t, "splice of a part to a pipe", err, unix.EFAULT)
-		_, err = unix.Tee(out, other[1], req.size, 0)
-		fails(t, "tee", err, unix.EFAULT)
-		for i, c := range b {
-			if c != canary {
-				t.Fatalf("byte %d of the buffer is %#02x", i, c)
+		b := bytes.Repeat([]byte{canary}, req.size)
+		file := open(t, t.TempDir()+"/file", unix.O_RDWR|unix.O_CREAT)
+		for _, p := range peeks(t, s, b, file) {
+			_, err := p.try()
+			fails(t, p.name, err, p.want)
+			if !onlyCanary(b) {
+				t.Fatalf("%s has written to the buffer", p.name)
 			}
 		}
-		if info, err := file.Stat(); err != nil || info.Size() != 0 {
-			t.Errorf("the file has %d bytes, %v", info.Size(), err)
+		var st unix.Stat_t
+		if err := unix.Fstat(file, &st); err != nil || st.Size != 0 {
+			t.Errorf("the file has %d bytes, %v", st.Size, err)
 		}
-
 		s.fill(t, req.off, req.size)
 		if err := rsplice.Reply(s.device, req.unique, req.size); err != nil {
 			t.Errorf("reply: %v", err)
@@ -68,6 +88,8 @@ func TestEmptyBuffersCannotBeRead(t *testing.T) {
 		r.gets(t, s, 2*guest.PageSize())
 	})
 }
+
+func onlyCanary(b []byte) bool { return bytes.Count(b, []byte{canary}) == len(b) }
 
 func TestSpliceMovesWholeEmptyBuffers(t *testing.T) {
 	each(t, func(t *testing.T, s *server) {

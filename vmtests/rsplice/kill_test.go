@@ -1,0 +1,181 @@
+package rsplice
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/runvm/runvm/fusesrv/rsplice"
+	"github.com/runvm/runvm/vmtests/guest"
+)
+
+// Descriptors of a server that is a process of its own.
+const (
+	serveDevice = iota + 3
+	servePipeR
+	servePipeW
+	serveSource
+	serveSocket
+)
+
+// serveAndDie is a server that takes some steps towards the answer of a READ
+// and kills itself. Its arguments are the READ's unique and size, and a letter
+// for each step.
+func serveAndDie(args string) error {
+	var req request
+	var steps string
+	if _, err := fmt.Sscanf(args, "%d %d %s", &req.unique, &req.size, &steps); err != nil {
+		return fmt.Errorf("steps %q: %w", args, err)
+	}
+	var off int64
+	half := req.size / 2
+	for _, step := range strings.TrimPrefix(steps, "-") {
+		var err error
+		switch step {
+		case 'c':
+			_, err = rsplice.Claim(serveDevice, req.unique, servePipeW, req.size, 0)
+		case 'f':
+			_, err = rsplice.Fill(servePipeR, serveSource, &off, half, 0)
+		case 'd':
+			_, err = rsplice.Direct(serveDevice, req.unique, serveSource, &off, half)
+		case 'r':
+			err = rsplice.Reply(serveDevice, req.unique, req.size)
+		case 'F': // until killed
+			dieSoon()
+			_, err = rsplice.Fill(servePipeR, serveSocket, nil, half, 0)
+		case 'D':
+			dieSoon()
+			_, err = rsplice.Direct(serveDevice, req.unique, serveSocket, nil, half)
+		}
+		if err != nil {
+			return fmt.Errorf("step %c of %s: %w", step, steps, err)
+		}
+	}
+	return unix.Kill(unix.Getpid(), unix.SIGKILL)
+}
+
+func dieSoon() {
+	go func() {
+		time.Sleep(30 * time.Millisecond)
+		_ = unix.Kill(unix.Getpid(), unix.SIGKILL)
+	}()
+}
+
+// A server may be killed after any of its calls, and in a fill: the reader goes
+// on at once, and what is left in the pipe is of no use.
+func TestServerMayDieAnywhere(t *testing.T) {
+	for _, steps := range []string{"-", "-c", "-cf", "-cff", "-cffr", "-d", "-dd", "-ddr", "-cF", "-cfF", "-D", "-dD", "-dcF"} {
+		t.Run(steps[1:]+"-killed", func(t *testing.T) {
+			each(t, func(t *testing.T, s *server) { serverDies(t, s, steps) })
+		})
+	}
+}
+
+func serverDies(t *testing.T, s *server, steps string) {
+	r := s.read(t, 0, 2*guest.PageSize())
+	req := s.next(t)
+	socket, _ := newSocket(t)
+	child := as("serve", fmt.Sprintf("%d %d %s", req.unique, req.size, steps))
+	for _, fd := range []int{s.device, s.pipe[0], s.pipe[1], s.sourceFD(), socket} {
+		dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := os.NewFile(uintptr(dup), "inherited")
+		defer f.Close()
+		child.ExtraFiles = append(child.ExtraFiles, f)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range child.ExtraFiles {
+		f.Close()
+	}
+	unix.Close(s.device)
+	s.device = -1
+	if err := child.Wait(); child.ProcessState.ExitCode() != -1 {
+		t.Fatalf("server: %v, want it killed", err)
+	}
+
+	start := time.Now()
+	res := r.wait(t, s)
+	if took := time.Since(start); took > prompt {
+		t.Errorf("the reader waited for %v", took)
+	}
+	if strings.HasSuffix(steps, "r") {
+		r.got(t, s, res, 2*guest.PageSize())
+	} else {
+		r.getsNothingElse(t, s, res)
+	}
+	_, err := rsplice.Fill(s.pipe[0], s.sourceFD(), nil, 1, rsplice.Nonblock)
+	if !errors.Is(err, unix.ECANCELED) && !errors.Is(err, unix.EAGAIN) {
+		t.Errorf("fill of what was left: %v", err)
+	}
+}
+
+// getsNothingElse checks that a reader has an error, and that its memory holds
+// nothing but what was there before and what is in the file.
+func (r *reader) getsNothingElse(t *testing.T, s *server, res result) {
+	t.Helper()
+	if res.n != -1 {
+		t.Errorf("read: %d, %v; want an error", res.n, res.errno)
+	}
+	mem := r.memory(t, s)
+	want := make([]byte, r.size)
+	_, _ = s.data.ReadAt(want, r.off)
+	for i, b := range mem[margin : margin+r.size] {
+		if b != canary && b != want[i] {
+			t.Fatalf("byte %d of the reader's memory is %#02x: neither its own nor the file's", i, b)
+		}
+	}
+	r.untouched(t, mem[:margin])
+	r.untouched(t, mem[margin+r.size:])
+}
+
+// TestKilledReaderIsPrompt: a reader that is killed while its memory is claimed,
+// or being filled, goes as soon as it would without: at once if it waits for the
+// page cache; when the server has answered the interrupt if for its own memory.
+func TestKilledReaderIsPrompt(t *testing.T) {
+	each(t, func(t *testing.T, s *server) {
+		for _, during := range []bool{false, true} {
+			r := s.read(t, 0, guest.PageSize())
+			req := s.next(t)
+			s.claim(t, req)
+			var f *filling
+			if during {
+				f = s.fillLater(t, req)
+			}
+			s.other = s.interrupted(t, req)
+			start := time.Now()
+			if err := r.cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			s.whileServing(t, func() error { _ = r.cmd.Wait(); return nil })
+			if took := time.Since(start); took > prompt {
+				t.Errorf("the reader was killed, and gone after %v", took)
+			}
+			_ = s.reply(req.unique, unix.EINTR, nil) // unless that was done
+			if f != nil {
+				fails(t, "fill", f.ends(t), unix.ECANCELED)
+			}
+			s.drop(t)
+		}
+	})
+}
+
+// interrupted answers the interrupt of a READ with EINTR.
+func (s *server) interrupted(t *testing.T, req request) func(opcode uint32, unique uint64) {
+	return func(opcode uint32, _ uint64) {
+		if opcode != opInterrupt {
+			return
+		}
+		if err := s.reply(req.unique, unix.EINTR, nil); err != nil && !errors.Is(err, unix.ENOENT) {
+			t.Errorf("answer of an interrupt: %v", err)
+		}
+	}
+}

@@ -1,0 +1,89 @@
+package rsplice
+
+import (
+	"encoding/binary"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Operations of io_uring(7), as in the kernel's include/uapi/linux/io_uring.h.
+const (
+	uringRead   = 22
+	uringSplice = 30
+	uringTee    = 33
+)
+
+// A uring is an io_uring(7) that does one thing at a time.
+type uring struct {
+	fd          int
+	rings, sqes []byte
+	params      [30]uint32 // struct io_uring_params
+}
+
+// Places in params: offsets within the rings.
+const (
+	sqTail, sqMask, sqArray = 11, 12, 16
+	cqHead, cqMask, cqes    = 20, 22, 25
+)
+
+func newUring(t *testing.T) *uring {
+	t.Helper()
+	u := &uring{}
+	fd, _, no := unix.Syscall(unix.SYS_IO_URING_SETUP, 1, uintptr(unsafe.Pointer(&u.params)), 0)
+	if no != 0 {
+		t.Fatalf("io_uring_setup: %v", no)
+	}
+	u.fd = int(fd)
+	t.Cleanup(func() { unix.Close(u.fd) })
+	var err error
+	const prot = unix.PROT_READ | unix.PROT_WRITE
+	if u.rings, err = unix.Mmap(u.fd, 0, 4096, prot, unix.MAP_SHARED); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Munmap(u.rings) })
+	if u.sqes, err = unix.Mmap(u.fd, 0x10000000, 64, prot, unix.MAP_SHARED); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Munmap(u.sqes) })
+	return u
+}
+
+func (u *uring) at(place int) *uint32 {
+	return (*uint32)(unsafe.Pointer(&u.rings[u.params[place]]))
+}
+
+// do submits an operation on fd and waits for its result: a count, or an error.
+// In is the descriptor that splice and tee read from, addr what read writes to.
+func (u *uring) do(op byte, fd, in int, addr unsafe.Pointer, size int) (int, error) {
+	ne := binary.NativeEndian
+	sqe := u.sqes
+	clear(sqe)
+	sqe[0] = op
+	ne.PutUint32(sqe[4:], uint32(fd))
+	ne.PutUint64(sqe[8:], 1<<64-1) // no offset
+	ne.PutUint64(sqe[16:], uint64(uintptr(addr)))
+	if op == uringSplice {
+		ne.PutUint64(sqe[16:], 1<<64-1)
+	}
+	if op == uringTee {
+		clear(sqe[8:24])
+	}
+	ne.PutUint32(sqe[24:], uint32(size))
+	ne.PutUint32(sqe[44:], uint32(in))
+
+	*u.at(sqArray) = 0
+	*u.at(sqTail)++
+	const getEvents = 1
+	if _, _, no := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(u.fd), 1, 1, getEvents, 0, 0); no != 0 {
+		return 0, no
+	}
+	entry := int(u.params[cqes]) + int(*u.at(cqHead)&*u.at(cqMask))*16
+	*u.at(cqHead)++
+	if res := int32(ne.Uint32(u.rings[entry+8:])); res < 0 {
+		return 0, unix.Errno(-res)
+	} else {
+		return int(res), nil
+	}
+}
