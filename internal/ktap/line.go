@@ -53,17 +53,18 @@ func plan(text string) (n int, skip string, ok bool) {
 
 // result reads "not ok 3 - name # SKIP why". The number must be there, as KTAP
 // has it: a program may well say "ok" when it talks of something else.
-func result(text string) (t Test, ok bool) {
+func result(text string) (t Test, n int, ok bool) {
 	rest, passed := strings.CutPrefix(text, "ok ")
 	if !passed {
 		if rest, ok = strings.CutPrefix(text, "not ok "); !ok {
-			return t, false
+			return t, 0, false
 		}
 	}
 	number, rest, _ := strings.Cut(strings.TrimLeft(rest, " \t"), " ")
 	number = strings.TrimRight(number, "\t")
-	if _, err := strconv.ParseUint(number, 10, 31); err != nil {
-		return t, false
+	count, err := strconv.ParseUint(number, 10, 31)
+	if err != nil {
+		return t, 0, false
 	}
 	word, why := "", ""
 	description := rest
@@ -76,7 +77,26 @@ func result(text string) (t Test, ok bool) {
 	if description == "" || description == "-" {
 		description = number
 	}
-	return Test{Name: clean(description, MaxName), Status: status(passed, word), Why: reason(word, why)}, true
+	return Test{Name: clean(description, MaxName), Status: status(passed, word), Why: reason(word, why)}, int(count), true
+}
+
+// behind reads a result that stands behind other words of its line, as when a
+// test did not end the line it wrote before. It must be the one with number n.
+func behind(text string, n int) (before string, t Test, ok bool) {
+	for _, word := range []string{"not ok ", "ok "} {
+		i := strings.Index(text, word+strconv.Itoa(n))
+		if i <= 0 || wordByte(text[i-1]) {
+			continue
+		}
+		if t, found, ok := result(text[i:]); ok && found == n {
+			return text[:i], t, true
+		}
+	}
+	return "", t, false
+}
+
+func wordByte(c byte) bool {
+	return c == '_' || c == '-' || '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
 }
 
 // directive splits what follows the number sign of a line. A word that is no

@@ -92,12 +92,20 @@ func (r *Reader) take(indent int, text, line string) {
 			r.levels[at].planned(n, skip)
 			return
 		}
-		if t, ok := result(text); ok {
+		if t, _, ok := result(text); ok {
 			r.add(at, t)
 			return
 		}
 	}
-	r.levels[len(r.levels)-1].said(line)
+	top := r.levels[len(r.levels)-1]
+	if top.seen < top.plan && !strings.HasPrefix(text, "#") && text == strings.TrimLeft(line, " \t") {
+		if before, t, ok := behind(text, top.seen+1); ok {
+			top.said(before)
+			r.add(len(r.levels)-1, t)
+			return
+		}
+	}
+	top.said(line)
 }
 
 // at is the index of the open level with this indentation, -1 without one.

@@ -92,7 +92,7 @@ func (t *trace) program(plan Planned) Program {
 	doc := t.document()
 	if doc != nil {
 		t.tally.flooded = doc.Cut
-		p.tap(doc, t.exit != nil && t.exit.Code == exitSkip)
+		p.tap(doc, t.exit)
 	}
 	switch {
 	case t.err != "":

@@ -2,11 +2,14 @@ package verdict
 
 import (
 	"bytes"
+	"fmt"
 	"regexp"
 	"strings"
+	"syscall"
 
 	"github.com/runvm/runvm/internal/console"
 	"github.com/runvm/runvm/internal/ktap"
+	"github.com/runvm/runvm/internal/wire"
 )
 
 // KernelLog is the ID of the program that stands for tests the kernel runs
@@ -17,13 +20,19 @@ const KernelLog = "kernel log"
 // that meaning only for a program that speaks the protocol.
 const exitSkip = 4
 
-// tap judges what a program told of its tests; skipped says that it exited
-// with exitSkip, so that results it owes are no loss.
-func (p *Program) tap(doc *ktap.Document, skipped bool) {
+// tap judges what a program told of its tests; exit is how it ended, nil when
+// it did not. With exitSkip results that it owes are no loss.
+func (p *Program) tap(doc *ktap.Document, exit *wire.Record) {
 	p.Protocol, p.Tests = ByKTAP, flat(nil, "", doc.Tests)
 	missing := doc.Missing
-	if skipped {
+	switch {
+	case exit == nil || missing == "":
+	case exit.Code == exitSkip:
 		missing = ""
+	case exit.Signal != 0:
+		missing += fmt.Sprintf(", killed by signal %d (%v)", exit.Signal, syscall.Signal(exit.Signal))
+	case exit.Code != 0:
+		missing += fmt.Sprintf(", exit code %d", exit.Code)
 	}
 	if len(p.Tests) > 0 {
 		p.worsen(ofTests(p.Tests))
@@ -76,7 +85,7 @@ func ofStatus(s ktap.Status) Verdict {
 }
 
 // complaint picks the line of a failed test's diagnostics that names a place
-// in the source, else the last.
+// in the source, else the last that says more than FAIL.
 func complaint(output string) string {
 	place := regexp.MustCompile(`\.(c|h|S|rs|sh):[0-9]+`)
 	last := ""
@@ -85,7 +94,7 @@ func complaint(output string) string {
 		if place.MatchString(text) {
 			return clip(text, maxReason)
 		}
-		if text != "" {
+		if text != "" && !strings.HasPrefix(text, "FAIL ") && !strings.HasPrefix(text, "RUN ") {
 			last = text
 		}
 	}
@@ -112,6 +121,6 @@ func (j *judge) kernelLog() {
 		return
 	}
 	p := Program{ID: KernelLog, Verdict: Pass}
-	p.tap(doc, false)
+	p.tap(doc, nil)
 	j.report.Programs = append(j.report.Programs, p)
 }
