@@ -20,6 +20,7 @@ func testCommand() *cli.Command {
 		&cli.StringFlag{Name: "skip", Category: category, Usage: "skip tests that match `REGEXP`"},
 		&cli.StringFlag{Name: "bench", Category: category, Usage: "run benchmarks that match `REGEXP`"},
 		&cli.IntFlag{Name: "count", Value: 1, Category: category, Usage: "run each test `N` times"},
+		&cli.StringSliceFlag{Name: "allow", Category: category, Usage: "let the kernel's complaints that `FILE` lists not fail the run (repeatable)"},
 		&cli.BoolFlag{Name: "keep-going", Category: category, Usage: "when a guest dies, run what it did not reach in another one"},
 		&cli.IntFlag{Name: "retry-failed", Category: category, Usage: "run tests that failed up to `N` more times; one that passes then is flaky and fails the run no longer"},
 		&cli.BoolFlag{Name: "short", Category: category, Usage: "tell long tests to be short"},
@@ -49,13 +50,17 @@ func testAction(ctx context.Context, c *cli.Command) error {
 	if err != nil {
 		return err
 	}
+	allow, err := run.LoadAllow(c.StringSlice("allow"))
+	if err != nil {
+		return err
+	}
 	plan := run.Plan{
 		Kernel: kernelFrom(c), Guest: guest, Targets: c.Args().Slice(), Dir: cond.Dir, Out: c.String("o"),
 		Select: gotest.Selection{
 			Run: c.String("run"), Skip: c.String("skip"), Bench: c.String("bench"),
 			Count: c.Int("count"), Short: c.Bool("short"), Verbose: c.Bool("v"),
 		},
-		KeepGoing: c.Bool("keep-going"), Retry: c.Int("retry-failed"),
+		Allow: allow, KeepGoing: c.Bool("keep-going"), Retry: c.Int("retry-failed"),
 		Command: commandLine(c, "run", "o", "json", "n", "v"),
 	}
 	if c.Bool("n") {

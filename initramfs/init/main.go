@@ -49,7 +49,7 @@ func serve() error {
 		klog.print(err.Error())
 		powerOff()
 	}
-	port.send(&wire.Record{Type: wire.Hello, Version: wire.Version, Uname: uname()})
+	port.send(&wire.Record{Type: wire.Hello, Version: wire.Version, Uname: uname(), Taint: taint()})
 	for _, err := range complaints {
 		port.send(&wire.Record{Type: wire.Error, Text: err.Error()})
 	}
@@ -67,7 +67,10 @@ func serve() error {
 	for _, err := range prepare(plan) {
 		port.send(&wire.Record{Type: wire.Error, Text: err.Error()})
 	}
-	runner := newRunner(port, klog)
+	runner, err := newRunner(port, klog)
+	if err != nil {
+		port.send(&wire.Record{Type: wire.Error, Text: err.Error()})
+	}
 	for i := range plan.Tests {
 		runner.run(&plan.Tests[i])
 	}

@@ -30,10 +30,14 @@ type runner struct {
 	klog   *kernelLog
 	reaper *reaper
 	base   []mountPoint
+	leaks  *leakCheck // nil where kmemleak is off
 }
 
-func newRunner(p *port, k *kernelLog) *runner {
-	return &runner{port: p, klog: k, reaper: newReaper(), base: mountPoints()}
+// newRunner returns a runner; the error is of a check that it has to do
+// without.
+func newRunner(p *port, k *kernelLog) (*runner, error) {
+	leaks, err := newLeakCheck(kmemleak)
+	return &runner{port: p, klog: k, reaper: newReaper(), base: mountPoints(), leaks: leaks}, err
 }
 
 // run runs t to its end and leaves nothing of it behind that can be removed.
@@ -51,8 +55,22 @@ func (r *runner) run(t *wire.Test) {
 	for _, path := range unmountExtra(r.base) {
 		r.klog.print("test " + t.ID + " left a mount on " + path)
 	}
+	r.klog.noteTaint()
+	r.check(t)
 	exit.Taint = taint()
 	r.port.send(exit)
+}
+
+// check looks for what t has left in the kernel. Whatever is found is
+// charged to t, not to one of its tests.
+func (r *runner) check(t *wire.Test) {
+	if r.leaks == nil {
+		return
+	}
+	r.klog.print("test " + t.ID)
+	if err := r.leaks.run(r.klog); err != nil {
+		r.port.send(&wire.Record{Type: wire.Error, ID: t.ID, Text: err.Error()})
+	}
 }
 
 // execute starts t, waits for its end and fills in exit. An error says that

@@ -88,7 +88,7 @@ func (o *output) stream(p *port, t *wire.Test, k *kernelLog) <-chan struct{} {
 	for _, from := range o.pipes {
 		readers.Go(func() {
 			if t.Marks {
-				read(from, o.queue, &marker{mark: func(name string) { k.print("=== RUN " + name) }})
+				read(from, o.queue, &marker{mark: k.begin})
 			} else {
 				read(from, o.queue, nil)
 			}

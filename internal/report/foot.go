@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -13,7 +14,9 @@ import (
 func (t *text) whole() {
 	r := t.report
 	for _, c := range r.Crashes {
-		if c.Program == "" {
+		if c.Allowed != nil {
+			t.line("allowed: %s: %s  %s:%d", clean(c.Title), clean(c.Allowed.String()), cmp.Or(c.Console, r.Run.Console), c.Lines[0])
+		} else if c.Program == "" {
 			t.line("%s  before the first program  %s  crash", t.badge(verdict.Crash), t.kernel())
 			t.line("  %s", clean(c.Title))
 			t.line("  console  %s:%d", r.Run.Console, c.Lines[0])
@@ -22,6 +25,11 @@ func (t *text) whole() {
 	for _, line := range strings.Split(r.Tail, "\n") {
 		if line = clean(line); line != "" {
 			t.line("  | %s", line)
+		}
+	}
+	for i := range r.Allow {
+		if n := r.Allow[i].Note(); n != "" {
+			t.line("note: %s", clean(n))
 		}
 	}
 	for _, n := range r.Notes {

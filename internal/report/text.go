@@ -235,7 +235,7 @@ func (t *text) output(p *verdict.Program) {
 func (t *text) place(p *verdict.Program) {
 	titles := 0
 	for _, c := range t.report.Crashes {
-		if c.Program != p.ID || c.Lines[0] == 0 {
+		if c.Program != p.ID || c.Lines[0] == 0 || c.Allowed != nil {
 			continue
 		}
 		place := fmt.Sprintf("%s:%d", cmp.Or(c.Console, t.report.Run.Console), c.Lines[0])

@@ -82,7 +82,7 @@ func (c *Conductor) next(ctx context.Context, g Guest, round int, built *Built, 
 		return nil, nil, fmt.Errorf("run directory: %w", err)
 	}
 	defer guest.close()
-	guest.live, guest.in.Retry, guest.in.Run = rec.live, round, rec.in.Run
+	guest.live, guest.in.Retry, guest.in.Allow, guest.in.Run = rec.live, round, rec.in.Allow, rec.in.Run
 	guest.in.Run.ID, guest.in.Run.Dir, guest.in.Run.Console = rec.in.Run.ID+"/"+name, dir, filepath.Join(dir, consoleFile)
 	if _, err := c.finish(ctx, g, built, progs, guest); err != nil {
 		return nil, nil, err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/runvm/runvm/internal/gotest"
 	"github.com/runvm/runvm/internal/sh"
+	"github.com/runvm/runvm/internal/verdict"
 	"github.com/runvm/runvm/internal/vm"
 )
 
@@ -78,6 +79,8 @@ type Plan struct {
 	// Targets are Go package patterns and paths of scripts and programs.
 	Targets []string
 	Select  gotest.Selection
+	// Allow are complaints of the kernel that do not fail the run.
+	Allow []verdict.Allowed
 	// KeepGoing runs what a guest that died did not reach in another one.
 	KeepGoing bool
 	// Retry is how often tests that failed run again, each time in a guest of

@@ -46,6 +46,7 @@ type recorded struct {
 	EndNote string            `json:"end_note,omitempty"`
 	Run     verdict.Run       `json:"run"`
 	Symbols symbols           `json:"symbols,omitzero"`
+	Allow   []verdict.Allowed `json:"allow,omitempty"`
 	// Guests are the folders of the run's further guests, in their order; of
 	// these Retry tells in which round failed tests ran again, 0 for none.
 	Guests []string `json:"guests,omitempty"`
@@ -173,7 +174,7 @@ func judgeOne(dir string) (*verdict.Report, []gotest.Event, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	in := verdict.In{Plan: rec.Plan, End: rec.End, EndNote: rec.EndNote, Run: rec.Run}
+	in := verdict.In{Plan: rec.Plan, End: rec.End, EndNote: rec.EndNote, Allow: rec.Allow, Run: rec.Run}
 	if in.Console, err = readBounded(filepath.Join(dir, consoleFile)); err != nil {
 		return nil, nil, err
 	}

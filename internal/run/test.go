@@ -32,7 +32,7 @@ func (c *Conductor) Test(ctx context.Context, p Plan) (*verdict.Report, error) {
 		return nil, err
 	}
 	defer rec.close()
-	rec.live = c.live(p.Select)
+	rec.live, rec.in.Allow = c.live(p.Select), p.Allow
 	return c.guests(ctx, p.Guest, policy{keepGoing: p.KeepGoing, retry: p.Retry}, built, progs, rec)
 }
 

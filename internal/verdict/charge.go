@@ -2,6 +2,7 @@ package verdict
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
 
 	"github.com/runvm/runvm/internal/console"
@@ -11,6 +12,7 @@ import (
 const (
 	programMark = "runvm: test "
 	testMark    = "runvm: === RUN"
+	taintMark   = "runvm: === TAINT " // and the kernel's taint, when it has changed
 )
 
 // A mark is the start of a program, or of a test in it, on the console.
@@ -19,9 +21,14 @@ type mark struct {
 	program, test string
 }
 
-// marks finds the marks of the planned programs in log.
-func marks(log []byte, planned map[string]*trace) []mark {
-	var all []mark
+// A stain is a change of the kernel's taint, on the console.
+type stain struct {
+	line  int
+	taint int64
+}
+
+// marks finds the marks of the planned programs in log, and the stains.
+func marks(log []byte, planned map[string]*trace) (all []mark, stains []stain) {
 	program := ""
 	for line := 1; len(log) > 0; line++ {
 		var raw []byte
@@ -37,17 +44,50 @@ func marks(log []byte, planned map[string]*trace) []mark {
 		if name, ok := strings.CutPrefix(text, testMark); ok && program != "" {
 			all = append(all, mark{line: line, program: program, test: strings.TrimSpace(name)})
 		}
+		if bits, ok := strings.CutPrefix(text, taintMark); ok {
+			if n, err := strconv.ParseInt(strings.TrimSpace(bits), 10, 64); err == nil && n >= 0 {
+				stains = append(stains, stain{line: line, taint: n})
+			}
+		}
 	}
-	return all
+	return all, stains
 }
 
 // charge adds each crash of the console to the test that was running.
 func (j *judge) charge() {
-	all := marks(j.in.Console, j.traces)
-	for _, c := range j.crashes {
+	all, stains := marks(j.in.Console, j.traces)
+	if len(j.crashes) == 0 {
+		j.stained(all, stains)
+	}
+	for i, c := range j.crashes {
+		if j.retold(i) {
+			continue
+		}
 		m := j.running(all, c.Lines[0])
 		j.complain(Complaint{Crash: c, Program: m.program, Test: m.test})
 	}
+}
+
+// stained charges a taint that no complaint on the console explains to the
+// test that was running.
+func (j *judge) stained(all []mark, stains []stain) {
+	for _, s := range stains {
+		j.taintedBy(s.taint, j.running(all, s.line))
+	}
+}
+
+// retold tells whether crash i, a leak without a stack, is told in full later:
+// kmemleak counts leaks before PID 1 asks it where they are.
+func (j *judge) retold(i int) bool {
+	if c := &j.crashes[i]; c.Fault != console.FaultLeak || len(c.Frames) > 0 {
+		return false
+	}
+	for _, c := range j.crashes[i+1:] {
+		if c.Fault == console.FaultLeak && len(c.Frames) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // running is the mark in force at a line of the console. Where the guest
@@ -84,10 +124,15 @@ func (j *judge) unended() mark {
 	return mark{}
 }
 
-// complain records a crash and makes the program and test crash with it.
+// complain records a crash and, unless it is allowed, makes the program and
+// test crash with it.
 func (j *judge) complain(c Complaint) {
 	r := j.report
+	c.Allowed = j.allowed(c.Title)
 	r.Crashes = append(r.Crashes, c)
+	if c.Allowed != nil {
+		return
+	}
 	for i := range r.Programs {
 		if p := &r.Programs[i]; p.ID == c.Program {
 			p.crash(c)

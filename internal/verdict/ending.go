@@ -37,17 +37,19 @@ func (j *judge) taint() {
 	if len(j.crashes) > 0 {
 		return
 	}
-	before := j.clean
 	for _, p := range j.in.Plan {
-		exit := j.traces[p.ID].exit
-		if exit == nil || exit.Taint < 0 {
-			continue
+		if exit := j.traces[p.ID].exit; exit != nil && exit.Taint >= 0 {
+			j.taintedBy(exit.Taint, mark{program: p.ID})
 		}
-		if words := taintWords(exit.Taint &^ before); words != "" {
-			j.complain(unseen(console.FaultTaint, "kernel tainted ("+words+") without a message on the console", mark{program: p.ID}))
-		}
-		before |= exit.Taint
 	}
+}
+
+// taintedBy charges the bits of taint that were not set before to m.
+func (j *judge) taintedBy(taint int64, m mark) {
+	if words := taintWords(taint &^ j.clean); words != "" {
+		j.complain(unseen(console.FaultTaint, "kernel tainted ("+words+") without a message on the console", m))
+	}
+	j.clean |= taint
 }
 
 // unseen is a crash that the console does not show.
@@ -111,7 +113,11 @@ func (j *judge) hang(note string) {
 
 // died makes a reset or a panic a crash that the console did not tell of.
 func (j *judge) died() {
-	if len(j.report.Crashes) > 0 {
+	switch counted, allowed := j.counted(); {
+	case counted != nil:
+		return
+	case allowed != nil:
+		j.worsen(Incomplete, "the guest died of an allowed complaint: "+allowed.Title)
 		return
 	}
 	if j.in.End == EndPanicked {
@@ -121,9 +127,22 @@ func (j *judge) died() {
 	j.complain(unseen(console.FaultReset, "unexpected reset: the guest rebooted or its CPU gave up (triple fault)", j.unended()))
 }
 
+// counted returns the first complaint that counts and the first that is allowed.
+func (j *judge) counted() (counted, allowed *Complaint) {
+	for i := range j.report.Crashes {
+		switch c := &j.report.Crashes[i]; {
+		case c.Allowed == nil && counted == nil:
+			counted = c
+		case c.Allowed != nil && allowed == nil:
+			allowed = c
+		}
+	}
+	return counted, allowed
+}
+
 // cut is a VM that ended from outside: no verdict, unless a crash came first.
 func (j *judge) cut(reason string) {
-	if len(j.report.Crashes) == 0 && !j.done {
+	if counted, _ := j.counted(); counted == nil && !j.done {
 		j.worsen(Broken, reason)
 	}
 }

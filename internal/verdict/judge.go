@@ -2,6 +2,7 @@ package verdict
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/runvm/runvm/internal/console"
@@ -21,7 +22,9 @@ type In struct {
 	End     End
 	// EndNote says more of the end: "nothing for 30s", the last line of QEMU.
 	EndNote string
-	Run     Run
+	// Allow are complaints that are known and do not count, as of Run.Started.
+	Allow []Allowed
+	Run   Run
 }
 
 // Planned is one program of the plan.
@@ -49,6 +52,10 @@ func Judge(in In) *Report {
 		crashes: console.Find(in.Console),
 		report:  &Report{Schema: Schema, End: in.End, Run: in.Run},
 	}
+	var err error
+	if j.report.Allow, j.titles, err = allowlist(in.Allow, in.Run.Started); err != nil {
+		j.worsen(Broken, err.Error())
+	}
 	if j.report.End == "" {
 		j.report.End = EndNone
 	}
@@ -69,9 +76,10 @@ type judge struct {
 	in      In
 	traces  map[string]*trace
 	crashes []console.Crash
-	done    bool    // the guest went through its whole plan
-	clean   int64   // the taint before the first program
-	own     Verdict // of the run itself, apart from its programs; "" is Pass
+	done    bool             // the guest went through its whole plan
+	clean   int64            // the taint before the first program
+	titles  []*regexp.Regexp // of report.Allow
+	own     Verdict          // of the run itself, apart from its programs; "" is Pass
 	why     string
 	report  *Report
 }

@@ -258,3 +258,100 @@ func TestComplaintKeepsItsKind(t *testing.T) {
 		t.Errorf("got %s in %s, line %d", c.Kind, c.Guilty.Func, c.Lines[0])
 	}
 }
+
+// A taint without a message is charged to the test that ran when it came, not
+// to the whole program.
+func TestTaintIsChargedToTheTestThatRan(t *testing.T) {
+	t.Parallel()
+	in := good()
+	in.Console = []byte(booted + marked("A") + "[    1.200000] runvm: === RUN TestB\n[    1.300000] runvm: === TAINT 512\n[    1.300000] runvm: === RUN TestC\n")
+	in.Records[len(in.Records)-2].Taint = 512
+	r := Judge(in)
+	if r.Verdict != Crash || len(r.Crashes) != 1 || r.Crashes[0].Test != "TestB" || !strings.Contains(r.Crashes[0].Title, "W: warned") {
+		t.Errorf("%s, crashes %+v", r.Verdict, r.Crashes)
+	}
+	in.Records[0].Taint = 512 // since boot
+	if r := Judge(in); r.Verdict != Pass {
+		t.Errorf("%s (%s) for a taint of the boot's", r.Verdict, r.Reason)
+	}
+	in.Records[0].Taint = 0
+	in.Console = []byte(booted + marked("A") + warning + "[    1.300000] runvm: === TAINT 512\n[    1.300000] runvm: === RUN TestB\n")
+	if r := Judge(in); len(r.Crashes) != 1 || r.Crashes[0].Test != "TestA" || r.Crashes[0].Kind != console.Warning {
+		t.Errorf("crashes %+v for a warning that taints", r.Crashes)
+	}
+}
+
+const leakCount = "[    1.200000] kmemleak: 2 new suspected memory leaks (see /sys/kernel/debug/kmemleak)\n"
+const leak = `[    1.300000] BUG: memory leak
+[    1.300000] unreferenced object 0xffff888005a0c000 (size 1024):
+[    1.300000]   comm "crash.test", pid 60, jiffies 4294893000
+[    1.300000]   hex dump (first 32 bytes):
+[    1.300000]     00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00  ................
+[    1.300000]   backtrace (crc 0):
+[    1.300000]     [<ffffffff81e0b6f5>] kmemleak_alloc+0x45/0x80
+[    1.300000]     [<ffffffff8134b6f5>] __kmalloc_noprof+0x2c5/0x370
+[    1.300000]     [<ffffffff8178b6f5>] lkdtm_MEMORY_LEAK+0x35/0x60
+[    1.300000]     [<ffffffff8178a6f5>] lkdtm_do_action+0x25/0x40
+`
+
+// A leak that is told in full is not told twice.
+func TestLeakIsToldOnce(t *testing.T) {
+	t.Parallel()
+	in := good()
+	in.Console = []byte(booted + marked("A") + "[    1.100000] runvm: test " + id + "\n" + leakCount + leak)
+	r := Judge(in)
+	if len(r.Crashes) != 1 || r.Crashes[0].Test != "" || r.Crashes[0].Title != "memory leak in lkdtm_MEMORY_LEAK" {
+		t.Errorf("crashes %+v", r.Crashes)
+	}
+	in.Console = []byte(booted + marked("A") + leakCount)
+	if r := Judge(in); r.Verdict != Crash || len(r.Crashes) != 1 {
+		t.Errorf("%s, crashes %+v of a leak without a stack", r.Verdict, r.Crashes)
+	}
+}
+
+func TestAllowedComplaintsDoNotCount(t *testing.T) {
+	t.Parallel()
+	day := func(s string) time.Time {
+		at, err := time.Parse(time.DateOnly, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	in := good()
+	in.Console = append(in.Console, warning...)
+	in.Records[len(in.Records)-2].Taint = 512
+	in.Run.Started = day("2026-05-31").Add(23 * time.Hour)
+	entry := Allowed{Title: "^WARNING in fuse_copy_page$", Reason: "known"}
+	for name, c := range map[string]struct {
+		allow []Allowed
+		want  Verdict
+		note  string
+	}{
+		"none":     {nil, Crash, ""},
+		"covered":  {[]Allowed{entry}, Pass, ""},
+		"another":  {[]Allowed{{Title: "^BUG", Reason: "known"}}, Crash, "was not needed"},
+		"last day": {[]Allowed{{Title: "WARNING", Reason: "known", Until: day("2026-05-31")}}, Pass, ""},
+		"expired":  {[]Allowed{{Title: "WARNING", Reason: "known", Until: day("2026-05-30")}}, Crash, "expired on 2026-05-30"},
+		"two":      {[]Allowed{entry, entry}, Pass, ""},
+		"bad":      {[]Allowed{{Title: "(", Reason: "known"}}, Broken, ""},
+	} {
+		in.Allow = c.allow
+		r := Judge(in)
+		var notes []string
+		for i := range r.Allow {
+			notes = append(notes, r.Allow[i].Note())
+		}
+		if got := strings.Join(notes, ""); r.Verdict != c.want || !strings.Contains(got, c.note) || c.note == "" && got != "" {
+			t.Errorf("%s: %s (%s), notes %q", name, r.Verdict, r.Reason, notes)
+		}
+		if len(r.Crashes) != 1 {
+			t.Errorf("%s: %d complaints in the report", name, len(r.Crashes))
+		}
+	}
+	// A guest that dies of what is allowed has not run its tests.
+	in.Allow, in.End, in.Records = []Allowed{entry}, EndReset, records(ran("A+", "B?"))
+	if r := Judge(in); r.Verdict != Incomplete {
+		t.Errorf("%s (%s)", r.Verdict, r.Reason)
+	}
+}

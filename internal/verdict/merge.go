@@ -36,6 +36,9 @@ func Merge(r, next *Report, retry int) *Report {
 		c.Console = next.Run.Console
 		r.Crashes = append(r.Crashes, c)
 	}
+	for i := range min(len(r.Allow), len(next.Allow)) {
+		r.Allow[i].Used = r.Allow[i].Used || next.Allow[i].Used
+	}
 	for _, note := range next.Notes {
 		r.Notes = append(r.Notes, fmt.Sprintf("guest %d: %s", len(r.Guests)+1, note))
 	}

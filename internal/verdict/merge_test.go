@@ -19,7 +19,9 @@ func passed(name string) Test { return Test{Name: name, Verdict: Pass, Reached: 
 func failed(name string) Test {
 	return Test{Name: name, Verdict: Fail, Reason: "no", Reached: true, Runs: 1, Failed: 1}
 }
-func crashed(name string) Test { return Test{Name: name, Verdict: Crash, Reason: "oops", Reached: true} }
+func crashed(name string) Test {
+	return Test{Name: name, Verdict: Crash, Reason: "oops", Reached: true}
+}
 
 func TestMergeKeepsTheWorst(t *testing.T) {
 	t.Parallel()

@@ -64,7 +64,9 @@ func (t *trace) write(r *wire.Record) {
 		return
 	}
 	_, _ = t.out.Write(r.Bytes())
-	if r.Stream != 2 {
+	if r.Stream == 2 {
+		t.tap.Aside(r.Bytes())
+	} else {
 		_, _ = t.tap.Write(r.Bytes())
 	}
 }

@@ -25,6 +25,8 @@ type Report struct {
 	Programs []Program `json:"programs"`
 	// Crashes are the kernel's complaints in the order of the console.
 	Crashes []Complaint `json:"crashes,omitempty"`
+	// Allow is the run's allowlist.
+	Allow []Use `json:"allow,omitempty"`
 	// Notes are further remarks, one sentence each: damaged records, a taint
 	// that could not be read.
 	Notes []string `json:"notes,omitempty"`
@@ -111,6 +113,9 @@ type Complaint struct {
 	console.Crash
 	Program string `json:"program,omitempty"` // ID; empty for a complaint before the first
 	Test    string `json:"test,omitempty"`
+	// Allowed is the entry of the allowlist that covers it; then it makes no
+	// verdict worse.
+	Allowed *Allowed `json:"allowed,omitempty"`
 	// Console is the log its lines are of; empty for Run.Console.
 	Console string `json:"console,omitempty"`
 }

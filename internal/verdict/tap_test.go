@@ -73,6 +73,20 @@ func TestRetriedTAPIsFlaky(t *testing.T) {
 	}
 }
 
+// kselftest_harness.h writes what it expected to standard error.
+func TestStandardErrorTellsWhyATAPFailed(t *testing.T) {
+	t.Parallel()
+	in := good()
+	in.Plan = []Planned{{ID: id}}
+	in.Records = records(tapHead+"ok 1 a\n#  RUN  b ...\n",
+		wire.Record{Type: wire.Out, ID: id, Stream: 2, Text: "# x.c:7:b:Expected 1 == 2\nok 2 b\n"},
+		wire.Record{Type: wire.Out, ID: id, Stream: 1, Text: "#  FAIL  b\nnot ok 2 b\n"}, exit(1), done)
+	p := Judge(in).Programs[0]
+	if got := named(p.Tests); got != "a pass b fail" || p.Tests[1].Reason != "x.c:7:b:Expected 1 == 2" {
+		t.Errorf("got %s, %q", got, p.Tests[1].Reason)
+	}
+}
+
 func named(tests []Test) string {
 	var words []string
 	for _, test := range tests {
