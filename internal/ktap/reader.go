@@ -39,6 +39,15 @@ func (r *Reader) Write(p []byte) (int, error) {
 	return n, nil
 }
 
+// Aside takes what the program wrote elsewhere meanwhile, as kselftests write
+// what they expected to standard error. It is never read as a result, but is
+// part of the Output of the next one.
+func (r *Reader) Aside(p []byte) {
+	if r.state == reading {
+		r.levels[len(r.levels)-1].diag.add(string(p[max(0, len(p)-MaxOutput):]))
+	}
+}
+
 // Close returns what was read; nil when the first line that is not blank was
 // no version line.
 func (r *Reader) Close() *Document {
