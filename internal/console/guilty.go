@@ -78,9 +78,11 @@ func (r *report) fromPointer() []Frame {
 			continue
 		}
 		p := s.pointed[0]
-		frames = append(frames, p.frame)
+		if !r.fetched() {
+			frames = append(frames, p.frame)
+		}
 		frames = append(frames, s.frames[p.next:]...)
-		if len(frames) == 1 {
+		if len(s.frames) == p.next {
 			for _, later := range r.stacks[i+1:] {
 				if later.trace && len(later.frames) > 0 {
 					return append(frames, later.frames...)
@@ -90,6 +92,17 @@ func (r *report) fromPointer() []Frame {
 		return frames
 	}
 	return r.first().frames
+}
+
+// fetched says that the fault was in reading an instruction: the pointer shows
+// where a bad call went, and its caller made it.
+func (r *report) fetched() bool {
+	for _, row := range r.body.rows[:min(len(r.body.rows), 6)] {
+		if strings.Contains(row.text, "#PF: supervisor instruction fetch") {
+			return true
+		}
+	}
+	return false
 }
 
 // locks are the functions that take, drop or free the locks in question: the

@@ -16,6 +16,9 @@ func lockRules() []rule {
 			kind: Lockdep, fault: FaultLockState, title: title, place: inLock,
 		}
 	}
+	// kernels print what is held, and no stack
+	leaving := state("lock held when returning to user space", "$1: lock held when returning to user space in %F")
+	leaving.stackless = true
 	unsafe := deadlock("-unsafe lock order detected")
 	unsafe.place = inBecame
 	return []rule{
@@ -29,7 +32,7 @@ func lockRules() []rule {
 		state("bad contention detected", "$1: bad contention in %F"),
 		state("held lock freed", "$1: held lock freed in %F"),
 		state("still has locks held", "$1: still has locks held in %F"),
-		state("lock held when returning to user space", "$1: lock held when returning to user space in %F"),
+		leaving,
 		{
 			mark: "Invalid wait context", opener: re(`\[ BUG: Invalid wait context \]`),
 			kind: Lockdep, fault: FaultLockState, title: "WARNING: locking bug in %F", place: inStack, skip: []string{"lock_sock", "release_sock"},

@@ -14,7 +14,7 @@ var dispatchers = sync.OnceValue(func() []string {
 		// kernel threads, work items, timers, softirqs
 		[]string{"^process_one_work$", "^process_scheduled_works", "^worker_thread$", "^kthread$", "^smpboot_thread_fn", "^run_ksoftirqd", "^ret_from_", "^call_timer_fn", "^__run_timers", "^run_timer_softirq", "^__do_softirq", "^do_softirq", "^handle_softirqs", "^__netif_receive_skb", "^netif_receive_skb", "^cpu_startup_entry", "^start_secondary"},
 		// operations of files
-		[]string{"vfs_read$", "vfs_write$", "^vfs_iter_", "^do_iter_", "^call_read_iter", "^call_write_iter", "^new_sync_", "^vfs_ioctl", "^do_vfs_ioctl", "blkdev_ioctl", "^blkdev_driver_ioctl", "^do_dentry_open", "^vfs_open", "^call_mmap", "^mmap_region", "^__mmap_region", "^do_mmap", "^__fput", "^____fput", "^task_work_run", "^exit_to_user", "^prepare_exit_to_usermode"},
+		[]string{"vfs_read$", "vfs_write$", "^full_proxy_", "^vfs_iter_", "^do_iter_", "^call_read_iter", "^call_write_iter", "^new_sync_", "^vfs_ioctl", "^do_vfs_ioctl", "blkdev_ioctl", "^blkdev_driver_ioctl", "^do_dentry_open", "^vfs_open", "^call_mmap", "^mmap_region", "^__mmap_region", "^do_mmap", "^__fput", "^____fput", "^task_work_run", "^exit_to_user", "^prepare_exit_to_usermode"},
 		// operations of sockets
 		[]string{"^sock_sendmsg", "^__sock_sendmsg", "^sock_recvmsg", "^sock_release", "^__sock_release", "^__sys_setsockopt", "^do_sock_setsockopt", "^kernel_setsockopt", "^sock_common_setsockopt", "^__sys_listen", "^kernel_listen", "^sk_common_release", "^sock_mmap", "^__sys_accept", "^kernel_accept", "^sock_do_ioctl", "^sock_ioctl", "^compat_sock_ioctl", "^nfnetlink_rcv_msg", "sys_socketpair", "sys_connect", "SYSC_connect", "SyS_connect", "SYSC_ioctl", "SyS_ioctl", "sys_ioctl"},
 		// message handlers of subsystems

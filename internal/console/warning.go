@@ -24,6 +24,10 @@ func warningRules() []rule {
 			kind: Warning, fault: FaultWarning, title: "WARNING in %F/usb_submit_urb", place: inPointer, skip: urb,
 		},
 		rule{
+			mark: "lib/list_debug.c", opener: re(warned + `lib/list_debug\.c:\d+`),
+			kind: Warning, fault: FaultList, title: "WARNING in %F", place: inPointer,
+		},
+		rule{
 			mark: "WARNING: ", opener: re(warned + `\S+:\d+`),
 			kind: Warning, fault: FaultWarning, title: "WARNING in %F", place: inPointer,
 		},
