@@ -62,6 +62,17 @@ func patches(k verdict.Kernel) []verdict.Patch {
 	return all
 }
 
+// allowed lists the complaints that the allowlist covers, a line each.
+func allowed(s Source) []string {
+	var all []string
+	for _, c := range s.Report.Crashes {
+		if c.Allowed != nil {
+			all = append(all, line(fmt.Sprintf("%s, %s: allowed by %s", c.Title, s.place(c), c.Allowed)))
+		}
+	}
+	return all
+}
+
 // number is "1 test", "2 tests".
 func number(n int, noun string) string {
 	if n == 1 {

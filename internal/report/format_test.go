@@ -239,6 +239,25 @@ func TestFlakyTestsAreTold(t *testing.T) {
 	}
 }
 
+// TestAllowedComplaintsFailNothing renders a pass in which the kernel
+// complained, before and in a program, of what the allowlist covers.
+func TestAllowedComplaintsFailNothing(t *testing.T) {
+	t.Parallel()
+	s := recorded(t, "pass")
+	entry := &verdict.Allowed{Title: "^WARNING in foo$", Reason: "known here"}
+	for _, program := range []string{"", s.Report.Programs[0].ID} {
+		s.Report.Crashes = append(s.Report.Crashes, verdict.Complaint{Crash: console.Crash{Title: "WARNING in foo", Text: "Call Trace:"}, Program: program, Allowed: entry})
+	}
+	for format, bad := range map[string]string{"junit.xml": "<error", "ktap": "not ok", "github": "::error", "html": `class="card failure`, "md": "<details>", "kcidb.json": `"FAIL"`} {
+		if strings.Contains(render(t, format, s), bad) {
+			t.Errorf("%s: a failure", format)
+		}
+	}
+	if got := render(t, "html", s); !strings.Contains(got, "known here") {
+		t.Error("the page does not tell of what was allowed")
+	}
+}
+
 // TestCrashOfALaterGuest quotes the log that the complaint names.
 func TestCrashOfALaterGuest(t *testing.T) {
 	t.Parallel()

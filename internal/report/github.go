@@ -128,9 +128,17 @@ func Summary(w io.Writer, s Source) error {
 		fmt.Fprintf(&b, "| | and %d more | | |\n", rows-maxSummaryRows)
 	}
 	fmt.Fprintf(&b, "| pass | %d | | |\n\n", passed)
-	for i, c := range r.Crashes[:min(len(r.Crashes), maxSummaryDetails)] {
+	details := 0
+	for i, c := range r.Crashes {
+		if details == maxSummaryDetails || c.Allowed != nil {
+			continue
+		}
+		details++
 		text := crashText(r.Crashes[i : i+1])
 		fmt.Fprintf(&b, "<details><summary>%s</summary>\n\n<pre>%s</pre>\n\n</details>\n\n", html.EscapeString(line(c.Title)), html.EscapeString(text[:min(len(text), maxSummaryText)]))
+	}
+	for _, note := range allowed(s) {
+		fmt.Fprintf(&b, "* %s\n", markdown(note))
 	}
 	for _, f := range facts(r) {
 		fmt.Fprintf(&b, "* %s: %s\n", f.Name, markdown(f.Value))

@@ -107,6 +107,7 @@ func newPage(s Source) *page {
 		Title: "runvm: " + string(r.Verdict), Verdict: string(r.Verdict), Reason: plain(r.Reason), Kernel: kernelName(r.Run.Kernel),
 		Facts: facts(r), Recipe: recipe(r), Command: plain(sh.Quote(r.Run.Machine.Command...)),
 	}
+	p.Notes = allowed(s)
 	for _, n := range r.Notes {
 		p.Notes = append(p.Notes, line(n))
 	}

@@ -105,7 +105,7 @@ func ofProgram(r *verdict.Report, p *verdict.Program) suite {
 	}
 	own := entry{Test: verdict.Test{Name: programEntry, Verdict: p.Verdict, Reason: p.Reason, Output: p.Output, Reached: p.Exit != nil, Elapsed: p.Elapsed}}
 	for _, c := range r.Crashes {
-		if c.Program == p.ID && !known[c.Test] {
+		if c.Program == p.ID && !known[c.Test] && c.Allowed == nil {
 			own.crashes = append(own.crashes, c)
 		}
 	}
@@ -122,10 +122,11 @@ func ofProgram(r *verdict.Report, p *verdict.Program) suite {
 }
 
 // crashes are those charged to one test; "" and "" are those charged to none.
+// What the allowlist covers is charged to nobody.
 func crashes(r *verdict.Report, program, test string) []verdict.Complaint {
 	var all []verdict.Complaint
 	for _, c := range r.Crashes {
-		if c.Program == program && (program == "" || c.Test == test) {
+		if c.Allowed == nil && c.Program == program && (program == "" || c.Test == test) {
 			all = append(all, c)
 		}
 	}
