@@ -6,11 +6,11 @@ func bugRules() []rule {
 	return []rule{
 		{
 			mark: "kernel BUG at mm/usercopy.c", opener: re(`kernel BUG at mm/usercopy\.c`),
-			kind: Bug, fault: FaultUsercopy, title: "BUG: bad usercopy in %F", place: inPointer, skip: []string{"usercopy", "__check"}, follows: true,
+			kind: Bug, fault: FaultUsercopy, title: "BUG: bad usercopy in %F", place: inPointer, skip: []string{"^usercopy_", "__check"}, follows: true,
 		},
 		{
 			mark: "usercopy: Kernel memory ", opener: re(`usercopy: Kernel memory (?:exposure|overwrite) attempt detected`),
-			kind: Bug, fault: FaultUsercopy, title: "BUG: bad usercopy in %F", place: inPointer, skip: []string{"usercopy", "__check"},
+			kind: Bug, fault: FaultUsercopy, title: "BUG: bad usercopy in %F", place: inPointer, skip: []string{"^usercopy_", "__check"},
 		},
 		{
 			mark: "kernel BUG at lib/list_debug.c", opener: re(`kernel BUG at lib/list_debug\.c`),

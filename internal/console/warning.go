@@ -12,7 +12,7 @@ func warningRules() []rule {
 		at(`lib/refcount\.c`, `refcount_`, "refcount bug", FaultRefcount, "refcount", "kobject_", "^kref_"),
 		at(`lib/kobject\.c`, `kobject_`, "kobject bug", FaultWarning, "kobject_"),
 		at(`fs/proc/generic\.c`, `proc_register`, "proc registration bug", FaultWarning, "proc_"),
-		at(`mm/usercopy\.c`, `usercopy_warn`, "bad usercopy", FaultUsercopy, "usercopy", "__check"),
+		at(`mm/usercopy\.c`, `usercopy_warn`, "bad usercopy", FaultUsercopy, "^usercopy_", "__check"),
 		at(`kernel/locking/lockdep\.c`, `.*lock`, "locking bug", FaultLockdep, "lock_sock", "release_sock"),
 		at(`mm/vmalloc\.c`, `__vmalloc_node_range`, "zero-size vmalloc", FaultWarning, memory...),
 		at(`mm/[a-z_/]*\.c`, `k.?malloc`, "kmalloc bug", FaultWarning, memory...),
