@@ -43,6 +43,9 @@ func read(c Crash) reading {
 	return r
 }
 
+// maxRecording bounds a file of testdata, in bytes.
+const maxRecording = 64 << 10
+
 // recorded reads testdata.
 func recorded(t testing.TB) []recording {
 	t.Helper()
@@ -55,6 +58,9 @@ func recorded(t testing.TB) []recording {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if len(data) > maxRecording {
+			t.Fatalf("%s has %d bytes, more than %d: cut what tells nothing", file, len(data), maxRecording)
 		}
 		head, log, ok := bytes.Cut(data, []byte("\n\n"))
 		if !ok {
