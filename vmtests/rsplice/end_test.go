@@ -10,8 +10,9 @@ import (
 	"github.com/runvm/runvm/vmtests/guest"
 )
 
-// prompt is the longest that an end may take which no disk is asked for.
-const prompt = 5 * time.Second
+// prompt is the longest that an end may take which no disk is asked for: much,
+// for a slow machine with a debug kernel, and less than anything waits for ever.
+const prompt = 20 * time.Second
 
 // A filling is a fill that waits for a socket.
 type filling struct {

@@ -1,6 +1,7 @@
 package rsplice
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -15,25 +16,30 @@ func attachLoop(path string, flags int) (int, error) {
 		return -1, fmt.Errorf("open /dev/loop-control: %w", err)
 	}
 	defer unix.Close(control)
-	no, err := unix.IoctlRetInt(control, unix.LOOP_CTL_GET_FREE)
-	if err != nil {
-		return -1, fmt.Errorf("get a loop device: %w", err)
-	}
 	file, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return -1, fmt.Errorf("open %s: %w", path, err)
 	}
 	defer unix.Close(file)
-	name := fmt.Sprintf("/dev/loop%d", no)
-	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC|flags, 0)
-	if err != nil {
-		return -1, fmt.Errorf("open %s: %w", name, err)
-	}
-	if err := unix.IoctlSetInt(fd, unix.LOOP_SET_FD, file); err != nil {
+	for {
+		no, err := unix.IoctlRetInt(control, unix.LOOP_CTL_GET_FREE)
+		if err != nil {
+			return -1, fmt.Errorf("get a loop device: %w", err)
+		}
+		name := fmt.Sprintf("/dev/loop%d", no)
+		fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC|flags, 0)
+		if err != nil {
+			return -1, fmt.Errorf("open %s: %w", name, err)
+		}
+		err = unix.IoctlSetInt(fd, unix.LOOP_SET_FD, file)
+		if err == nil {
+			return fd, nil
+		}
 		unix.Close(fd)
-		return -1, fmt.Errorf("attach %s: %w", name, err)
+		if !errors.Is(err, unix.EBUSY) { // somebody else was quicker
+			return -1, fmt.Errorf("attach %s: %w", name, err)
+		}
 	}
-	return fd, nil
 }
 
 // newLoop is a block device with the contents of the server's file, until the

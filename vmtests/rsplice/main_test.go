@@ -23,6 +23,7 @@ func roles() map[string]func(args string) error {
 		"exec":  execFile,
 		"serve": serveAndDie,
 		"fill":  fillForAnother,
+		"churn": churn,
 	}
 }
 

@@ -22,7 +22,7 @@ const (
 	// margin is how much of it lies on either side of what is read, in bytes.
 	margin = 100
 	// patience bounds every wait for a reader.
-	patience = 30 * time.Second
+	patience = 90 * time.Second
 )
 
 // readFile is the reader: it reads as job says, prints "count errno tail" when

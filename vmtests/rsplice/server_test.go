@@ -43,9 +43,9 @@ const (
 	fileID       = 2
 	maxRead      = 1 << 17
 	cloneDevice  = 0x8004e500
-	firstWait    = 5 * time.Second
+	firstWait    = 60 * time.Second
 	idleWait     = 5 * time.Millisecond
-	bytesOfFile  = 16 // pages
+	pagesOfFile  = 16
 )
 
 // A server is one mount with one file, "data", that the test serves itself.
@@ -83,8 +83,14 @@ func mount(t *testing.T, openFlags uint32) *server {
 
 func mountWith(t *testing.T, openFlags uint32, initFlags uint64) *server {
 	t.Helper()
+	return mountSize(t, openFlags, initFlags, pagesOfFile)
+}
+
+// mountSize makes a server whose file has a number of pages.
+func mountSize(t *testing.T, openFlags uint32, initFlags uint64, pages int) *server {
+	t.Helper()
 	s := &server{
-		size:      bytesOfFile * int64(guest.PageSize()),
+		size:      int64(pages * guest.PageSize()),
 		data:      pattern.Pattern{Seed: 7, File: fileID},
 		mode:      0o644,
 		openFlags: openFlags,
@@ -191,11 +197,14 @@ func (s *server) handle(wait time.Duration) (req request, isRead bool, err error
 		return request{}, false, errors.Join(err, unix.ETIMEDOUT)
 	}
 	n, err = unix.Read(s.device, s.buf)
-	if errors.Is(err, unix.EINTR) || errors.Is(err, unix.ENOENT) {
+	if errors.Is(err, unix.EINTR) || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EAGAIN) {
 		return request{}, false, nil
 	}
 	if err != nil {
 		return request{}, false, err
+	}
+	if n < inHeader {
+		return request{}, false, unix.ENODEV // not the device any more
 	}
 	return s.dispatch(s.buf[:n])
 }
