@@ -8,6 +8,7 @@ import (
 	"io"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -79,6 +80,7 @@ func (t *text) program(p *verdict.Program) {
 		t.line("  %s", counts(p))
 	}
 	t.place(p)
+	t.stuck(p)
 	t.again(p)
 }
 
@@ -248,6 +250,36 @@ func (t *text) place(p *verdict.Program) {
 	}
 	if log := cmp.Or(p.Console, t.report.Run.Console); titles == 0 && log != "" {
 		t.line("  console  %s", log)
+	}
+}
+
+// How much of a hung guest's stuck tasks is shown.
+const (
+	stuckTasks  = 3
+	stuckFrames = 5
+)
+
+// stuck shows the stacks of what a hung guest was doing.
+func (t *text) stuck(p *verdict.Program) {
+	s := t.report.Stuck
+	if s == nil || p.Verdict != verdict.Hang {
+		return
+	}
+	for i, task := range append(slices.Clone(s.CPUs), s.Blocked...) {
+		if i == stuckTasks {
+			break
+		}
+		var stack []string
+		for _, f := range task.Telling() {
+			place := f.Func
+			if f.Source != "" {
+				place += " (" + f.Source + ")" + mark(f)
+			}
+			if stack = append(stack, place); len(stack) == stuckFrames {
+				break
+			}
+		}
+		t.line("  stuck    %s", clean(fmt.Sprintf("%s (pid %d): %s", task.Name, task.PID, strings.Join(stack, ", "))))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/google/renameio/v2"
 
@@ -44,6 +45,7 @@ type recorded struct {
 	Plan    []verdict.Planned `json:"plan"`
 	End     verdict.End       `json:"end"`
 	EndNote string            `json:"end_note,omitempty"`
+	Asked   int64             `json:"asked,omitempty"`
 	Run     verdict.Run       `json:"run"`
 	Symbols symbols           `json:"symbols,omitzero"`
 	Allow   []verdict.Allowed `json:"allow,omitempty"`
@@ -108,12 +110,26 @@ func (r *recorder) record(rec wire.Record) {
 
 // ended writes down how the VM ended.
 func (r *recorder) ended(m vm.Machine, result *vm.Result) error {
-	r.in.End, r.in.EndNote = verdict.End(result.Reason), result.Detail
+	r.in.End, r.in.EndNote, r.in.Asked = verdict.End(result.Reason), result.Detail, result.Asked
+	if result.Registers != "" {
+		r.in.EndNote += "; it answers neither sysrq nor an NMI: " + pointers(result.Registers)
+	}
 	r.in.Run.Machine = verdict.Machine{
 		Accel: m.Accel.Name, AccelWhy: m.Accel.Why, Command: result.Args,
 		MemoryMiB: m.MemoryMiB, CPUs: m.CPUs, Deterministic: m.Deterministic, Seed: m.Seed,
 	}
 	return writeJSON(filepath.Join(r.dir, vmFile), result)
+}
+
+// pointers are the instruction pointers in what QEMU says of registers.
+func pointers(registers string) string {
+	var found []string
+	for _, word := range strings.Fields(registers) {
+		if strings.HasPrefix(word, "RIP=") {
+			found = append(found, word)
+		}
+	}
+	return Printable(strings.Join(found, ", "))
 }
 
 // judge writes recorded.json and everything that follows from it.
@@ -174,7 +190,7 @@ func judgeOne(dir string) (*verdict.Report, []gotest.Event, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	in := verdict.In{Plan: rec.Plan, End: rec.End, EndNote: rec.EndNote, Allow: rec.Allow, Run: rec.Run}
+	in := verdict.In{Plan: rec.Plan, End: rec.End, EndNote: rec.EndNote, Asked: rec.Asked, Allow: rec.Allow, Run: rec.Run}
 	if in.Console, err = readBounded(filepath.Join(dir, consoleFile)); err != nil {
 		return nil, nil, err
 	}

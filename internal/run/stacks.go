@@ -77,7 +77,7 @@ type stackDecoder struct {
 // decodeStacks decodes the stacks of report's crashes. What cannot be decoded
 // stays as the log has it; a note says why when nothing can be.
 func decodeStacks(report *verdict.Report, s symbols) {
-	if s.Vmlinux == "" || len(report.Crashes) == 0 {
+	if s.Vmlinux == "" || len(report.Crashes) == 0 && report.Stuck == nil {
 		return
 	}
 	if info, err := os.Stat(s.Vmlinux); err != nil || info.Size() != s.Bytes || !info.ModTime().Equal(s.Modified) {
@@ -90,6 +90,13 @@ func decodeStacks(report *verdict.Report, s symbols) {
 	defer d.close()
 	for i := range report.Crashes {
 		d.crash(&report.Crashes[i].Crash)
+	}
+	if s := report.Stuck; s != nil {
+		for _, tasks := range [][]console.Task{s.CPUs, s.Blocked} {
+			for i := range tasks {
+				tasks[i].Frames = d.stack(tasks[i].Frames)
+			}
+		}
 	}
 	if d.note != "" {
 		report.Notes = append(report.Notes, "stacks are not decoded: "+d.note)

@@ -2,6 +2,7 @@ package verdict
 
 import (
 	"fmt"
+	"path"
 	"strings"
 
 	"github.com/runvm/runvm/internal/console"
@@ -98,9 +99,12 @@ func (j *judge) hang(note string) {
 	}
 	what += note
 	m := j.unended()
+	if why := j.stuck(m.program); why != "" {
+		what = why + ": " + what
+	}
 	for i := range j.report.Programs {
 		if p := &j.report.Programs[i]; p.ID == m.program {
-			p.hangOpen()
+			p.hangOpen(what)
 			p.worsen(Hang, join(m.test, what))
 			return
 		}
@@ -109,6 +113,20 @@ func (j *judge) hang(note string) {
 		what += "; every program had ended, but the guest did not power off"
 	}
 	j.worsen(Hang, what)
+}
+
+// stuck is what the guest said it was stuck in while program ran.
+func (j *judge) stuck(program string) string {
+	if j.report.Stuck == nil {
+		return ""
+	}
+	name := path.Base(program)
+	for _, p := range j.in.Plan {
+		if p.ID == program && p.Go {
+			name += ".test"
+		}
+	}
+	return clip(j.report.Stuck.Why(name), maxReason)
 }
 
 // died makes a reset or a panic a crash that the console did not tell of.
@@ -165,7 +183,11 @@ func (j *judge) unbooted() {
 	case len(j.crashes) > 0:
 		j.own, j.why = Crash, "the kernel died before it started init: "+j.crashes[0].Title
 	case j.in.End == EndSilence, j.in.End == EndDeadline:
-		j.worsen(Hang, "the kernel hung before it started init"+note)
+		what := "the kernel hung before it started init"
+		if why := j.stuck("init"); why != "" {
+			what += ": " + why
+		}
+		j.worsen(Hang, what+note)
 	default:
 		j.worsen(Broken, fmt.Sprintf("the guest ended (%s) before its init started%s", j.report.End, note))
 	}

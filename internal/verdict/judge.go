@@ -22,6 +22,9 @@ type In struct {
 	End     End
 	// EndNote says more of the end: "nothing for 30s", the last line of QEMU.
 	EndNote string
+	// Asked is where in Console the kernel's answers begin, in bytes, when it
+	// was asked what it was doing because a clock had run out; 0 when not.
+	Asked int64
 	// Allow are complaints that are known and do not count, as of Run.Started.
 	Allow []Allowed
 	Run   Run
@@ -46,6 +49,11 @@ type Planned struct {
 
 // Judge derives the Report of a run. It reads nothing but in.
 func Judge(in In) *Report {
+	var answer []byte
+	if in.Asked > 0 && in.Asked <= int64(len(in.Console)) {
+		// What it was made to say is no complaint.
+		in.Console, answer = in.Console[:in.Asked], in.Console[in.Asked:]
+	}
 	j := &judge{
 		in:      in,
 		traces:  traces(in.Plan, in.Records),
@@ -53,6 +61,7 @@ func Judge(in In) *Report {
 		report:  &Report{Schema: Schema, End: in.End, Run: in.Run},
 	}
 	var err error
+	j.report.Stuck = console.Explain(answer)
 	if j.report.Allow, j.titles, err = allowlist(in.Allow, in.Run.Started); err != nil {
 		j.worsen(Broken, err.Error())
 	}

@@ -134,7 +134,7 @@ func (p *Program) exited(r *wire.Record, tap bool) {
 	p.Exit = &Exit{Code: r.Code, Signal: r.Signal, TimedOut: r.TimedOut, Left: r.Left, Taint: r.Taint}
 	if r.TimedOut {
 		p.worsen(Hang, fmt.Sprintf("did not end within its time, %v", p.Elapsed.Round(time.Millisecond)))
-		p.hangOpen()
+		p.hangOpen("was running when time ran out")
 	}
 	if r.Left > 0 {
 		p.worsen(Hang, plural(r.Left, "process")+" survived SIGKILL (state D)")
@@ -154,10 +154,10 @@ func (p *Program) exited(r *wire.Record, tap bool) {
 }
 
 // hangOpen makes the tests hang that were running when the program stopped.
-func (p *Program) hangOpen() {
+func (p *Program) hangOpen(reason string) {
 	for i := range p.Tests {
-		if t := &p.Tests[i]; t.Reached && t.Verdict == Incomplete && t.Runs == 0 {
-			t.Verdict, t.Reason = Hang, "was running when time ran out"
+		if t := &p.Tests[i]; t.Open && t.Verdict == Incomplete {
+			t.Verdict, t.Reason = Hang, reason
 		}
 	}
 }

@@ -25,6 +25,8 @@ type Report struct {
 	Programs []Program `json:"programs"`
 	// Crashes are the kernel's complaints in the order of the console.
 	Crashes []Complaint `json:"crashes,omitempty"`
+	// Stuck is what the kernel was doing when a clock ran out.
+	Stuck *console.Stuck `json:"stuck,omitempty"`
 	// Allow is the run's allowlist.
 	Allow []Use `json:"allow,omitempty"`
 	// Notes are further remarks, one sentence each: damaged records, a taint

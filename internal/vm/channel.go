@@ -16,14 +16,19 @@ const pipeSize = 1 << 20
 // firstFD is the number of the first inherited descriptor in QEMU.
 const firstFD = 3
 
+// fdset begins the path by which QEMU opens an inherited descriptor.
+const fdset = "/dev/fdset/"
+
 // channels are the descriptors that connect QEMU and the host.
 type channels struct {
 	ends
 	console, results *os.File   // read ends
+	keys             *os.File   // write end of what the guest's serial port reads when it is asked
 	qmp, tty         *os.File   // sockets; tty nil without a terminal
 	child            []*os.File // QEMU's sides, firstFD and up
 	state            *os.File   // of a guest that is saved or goes on, else nil
 	args             []string   // QEMU's arguments that announce them
+	consolePath      string     // by which QEMU opens the console again
 }
 
 // open makes the channels of m, which boots archives.
@@ -37,7 +42,11 @@ func open(m *Machine, archives []string) (c *channels, err error) {
 	if c.console, c.ends.console, err = c.pipe(); err != nil {
 		return nil, err
 	}
+	c.consolePath = fmt.Sprintf("%s%d", fdset, firstFD)
 	if c.results, c.ends.results, err = c.pipe(); err != nil {
+		return nil, err
+	}
+	if c.keys, c.ends.keys, err = c.input(); err != nil {
 		return nil, err
 	}
 	if c.qmp, c.ends.qmp, err = c.socket(); err != nil {
@@ -70,7 +79,19 @@ func (c *channels) pipe() (*os.File, string, error) {
 	_, _ = unix.FcntlInt(uintptr(fds[0]), unix.F_SETPIPE_SZ, pipeSize)
 	fd := c.inherit(os.NewFile(uintptr(fds[1]), "qemu"))
 	c.args = append(c.args, "-add-fd", fmt.Sprintf("fd=%d,set=%d", fd, fd))
-	return os.NewFile(uintptr(fds[0]), "runvm"), fmt.Sprintf("file,path=/dev/fdset/%d,append=on", fd), nil
+	return os.NewFile(uintptr(fds[0]), "runvm"), fmt.Sprintf("file,path=%s%d,append=on", fdset, fd), nil
+}
+
+// input returns the write end of a pipe and the path by which QEMU opens the
+// read end.
+func (c *channels) input() (*os.File, string, error) {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+		return nil, "", os.NewSyscallError("pipe2", err)
+	}
+	fd := c.inherit(os.NewFile(uintptr(fds[0]), "qemu"))
+	c.args = append(c.args, "-add-fd", fmt.Sprintf("fd=%d,set=%d", fd, fd))
+	return os.NewFile(uintptr(fds[1]), "runvm"), fmt.Sprintf("%s%d", fdset, fd), nil
 }
 
 // socket returns our side and how QEMU names its own.
@@ -131,7 +152,7 @@ func (c *channels) closeChild() {
 // close closes what is open; readers return.
 func (c *channels) close() {
 	c.closeChild()
-	for _, f := range []*os.File{c.console, c.results, c.qmp, c.tty, c.state} {
+	for _, f := range []*os.File{c.console, c.results, c.keys, c.qmp, c.tty, c.state} {
 		if f != nil {
 			f.Close()
 		}

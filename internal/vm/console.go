@@ -3,6 +3,7 @@ package vm
 import (
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"github.com/runvm/runvm/internal/sh"
 )
@@ -18,6 +19,9 @@ type bounded struct {
 	held int64   // bytes that went to tail
 	tail sh.Tail // the last of them
 	last sh.Tail // the last 4 KiB, dropped or not
+
+	passed atomic.Int64 // bytes that reached w
+	heard  atomic.Int64 // seen, for other goroutines
 }
 
 // newBounded bounds what reaches w to limit bytes and one line.
@@ -29,6 +33,7 @@ func newBounded(w io.Writer, limit int64) *bounded {
 // Write takes all of p; its error is w's.
 func (b *bounded) Write(p []byte) (int, error) {
 	b.seen += int64(len(p))
+	b.heard.Store(b.seen)
 	_, _ = b.last.Write(p)
 	now := p[:min(int64(len(p)), b.room)]
 	b.room -= int64(len(now))
@@ -39,6 +44,7 @@ func (b *bounded) Write(p []byte) (int, error) {
 		if _, err := b.w.Write(now); err != nil {
 			return 0, err
 		}
+		b.passed.Add(int64(len(now)))
 	}
 	return len(p), nil
 }

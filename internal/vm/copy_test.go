@@ -118,7 +118,7 @@ func FuzzReadQMP(f *testing.F) {
 				t.Errorf("event %+v", e)
 			}
 			e.reason()
-		})
+		}, func(string) {})
 	})
 }
 

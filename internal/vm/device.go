@@ -25,6 +25,7 @@ type ends struct {
 	console, results, tty string
 	qmp                   string // "" is none: the guest then starts by itself
 	initrd                string // "" is none
+	keys                  string // file that the serial port reads when the guest is asked what it does
 	ram                   string // file of the guest's memory, "" is none
 	payload               string // file of the payload's memory, "" is none
 	resumes               bool   // the guest is not booted: its state comes by QMP
@@ -123,11 +124,12 @@ func (m *Machine) clock() device {
 }
 
 // console works in panics and NMIs. earlyprintk makes crashes before its
-// driver is up visible; devkmsg=on lets PID 1's marks through unlimited.
+// driver is up visible; devkmsg=on lets PID 1's marks through unlimited. An
+// NMI, which only runvm sends, makes a guest talk that does nothing else.
 func console(e ends) device {
 	return device{
 		qemu:   []string{"-chardev", withID(e.console, "console"), "-serial", "chardev:console"},
-		kernel: []string{"earlyprintk=ttyS0,115200", "console=ttyS0,115200", "printk.devkmsg=on"},
+		kernel: []string{"earlyprintk=ttyS0,115200", "console=ttyS0,115200", "printk.devkmsg=on", "unknown_nmi_panic"},
 	}
 }
 

@@ -94,6 +94,13 @@ type Result struct {
 	Line string `json:"line"`
 	// Events are QMP's events in their order, at most 64.
 	Events []Event `json:"events,omitempty"`
+	// Asked is where the console's answers begin, in bytes: what the kernel
+	// said when runvm, at the end of a clock, asked it what it was doing. It is
+	// 0 when it was not asked, or the console was too long.
+	Asked int64 `json:"asked,omitempty"`
+	// Registers are the CPUs' at that moment, as QEMU prints them, of a guest
+	// that did not answer; at most 64 KiB.
+	Registers string `json:"registers,omitempty"`
 	// Stderr is the end of what QEMU wrote to standard error, at most 4 KiB.
 	Stderr string `json:"stderr,omitempty"`
 	// ConsoleTail is the end of the console, at most 4 KiB.

@@ -17,15 +17,17 @@ const (
 
 // A message is what runvm reads of QMP.
 type message struct {
-	Event string          `json:"event"`
-	Data  json.RawMessage `json:"data"`
-	Error *struct {
+	Event  string          `json:"event"`
+	Data   json.RawMessage `json:"data"`
+	Return json.RawMessage `json:"return"`
+	Error  *struct {
 		Desc string `json:"desc"`
 	} `json:"error"`
 }
 
-// readQMP calls event for each QMP event of r until r ends.
-func readQMP(r io.Reader, started time.Time, event func(Event)) error {
+// readQMP calls event for each QMP event of r until r ends, and text for each
+// answer that is text.
+func readQMP(r io.Reader, started time.Time, event func(Event), text func(string)) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxQMPLine)
 	for lines.Scan() {
@@ -35,6 +37,10 @@ func readQMP(r io.Reader, started time.Time, event func(Event)) error {
 		}
 		if m.Error != nil {
 			return fmt.Errorf("QEMU refuses: %s", m.Error.Desc)
+		}
+		var answer string
+		if json.Unmarshal(m.Return, &answer) == nil && answer != "" {
+			text(answer)
 		}
 		if m.Event != "" {
 			data := m.Data[:min(len(m.Data), maxData)]

@@ -59,7 +59,7 @@ func coldBoot(ctx context.Context, path string, m Machine, o Options) (*Result, 
 
 // newRun prepares a run of m, whose channels are c, that boots at once.
 func newRun(path string, m Machine, o Options, c *channels) *run {
-	r := &run{options: o, channels: c, script: bootScript(), events: make(chan Event, maxEvents), failed: make(chan error, 4), begun: make(chan struct{})}
+	r := &run{options: o, channels: c, script: bootScript(), events: make(chan Event, maxEvents), answers: make(chan string, 1), failed: make(chan error, 4), begun: make(chan struct{})}
 	r.result.Args = append([]string{path}, append(c.args, m.args(c.ends)...)...)
 	r.result.Line = Line(m)
 	return r
@@ -77,6 +77,8 @@ type run struct {
 	failed   chan error    // what a reader could not do
 	readers  []<-chan bool // closed at the end of each channel
 	heard    atomic.Int64  // when the guest last said something, since Times.Started
+
+	answers chan string // QEMU's that are text
 
 	script   script
 	migrated bool          // QEMU has written or read the guest's state
@@ -134,7 +136,12 @@ func (r *run) listen() {
 		return copyOut(r.results, &hearing{run: r, r: r.channels.results, first: new(time.Duration)})
 	})
 	r.read("QMP", func() error {
-		return readQMP(r.channels.qmp, r.result.Times.Started, func(e Event) { r.events <- e })
+		return readQMP(r.channels.qmp, r.result.Times.Started, func(e Event) { r.events <- e }, func(s string) {
+			select {
+			case r.answers <- s:
+			default:
+			}
+		})
 	})
 	if tty := r.channels.tty; tty != nil && r.options.TTY != nil {
 		go func() { _ = copyOut(tty, r.options.TTY) }()
@@ -189,12 +196,12 @@ func (r *run) watch(ctx context.Context) error {
 			return nil
 		case <-deadline:
 			r.end(Deadline, fmt.Sprintf("not over after %v", r.options.Deadline))
-			return nil
+			return r.ask(ctx)
 		case <-silence:
 			left := r.options.Silence - (r.since() - time.Duration(r.heard.Load()))
 			if left <= 0 {
 				r.end(Silence, fmt.Sprintf("neither console nor results said anything for %v", r.options.Silence))
-				return nil
+				return r.ask(ctx)
 			}
 			silence = time.After(left)
 		case e := <-r.events:

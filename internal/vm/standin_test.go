@@ -98,7 +98,7 @@ func play(scene string) {
 		fmt.Fprintln(os.Stderr, "first complaint\nqemu: no such machine")
 		os.Exit(1)
 	}
-	qmp := os.NewFile(5, "qmp")
+	qmp := os.NewFile(6, "qmp")
 	s := stage{os.NewFile(3, "console"), os.NewFile(4, "results"), qmp, bufio.NewReader(qmp)}
 	fmt.Fprintln(s.qmp, `{"QMP": {"version": {}, "capabilities": []}}`)
 	if option("-incoming") != "" {
@@ -167,6 +167,14 @@ var scenes = map[string]func(stage){
 		fmt.Fprint(s.results, "\nnot json\n[]\n{}\n"+`{"t":"done","new":1}`+"\n")
 		s.shutdown("guest-shutdown")
 	},
+	"answers": func(s stage) { answer(s, "chardev-send-break", "chardev-send-break", "chardev-send-break", "chardev-send-break") },
+	"is deaf": func(s stage) { answer(s, "inject-nmi") },
+	"is dead": func(s stage) {
+		fmt.Fprint(s.console, "busy\n")
+		s.until("human-monitor-command")
+		fmt.Fprintln(s.qmp, `{"return": "CPU#0\r\nRAX=0 RIP=ffffffff81000000"}`)
+		time.Sleep(time.Minute)
+	},
 	"saves":     save,
 	"saves on":  goOn,
 	"spoils":    save,
@@ -179,6 +187,21 @@ var scenes = map[string]func(stage){
 		fmt.Fprintln(s.qmp, `{"error": {"class": "GenericError", "desc": "Resetting the VM is required"}}`)
 		time.Sleep(time.Minute)
 	},
+}
+
+// answer is a guest that says nothing but, when asked so, what it was asked.
+func answer(s stage, commands ...string) {
+	fmt.Fprint(s.console, "busy\n")
+	keys := os.NewFile(5, "keys")
+	for _, command := range commands {
+		s.until(command)
+		key := []byte("-")
+		if command == "chardev-send-break" {
+			_, _ = keys.Read(key)
+		}
+		fmt.Fprintf(s.console, "answer %s\n", key)
+	}
+	time.Sleep(time.Minute)
 }
 
 // save is a guest that gets ready and is saved.
