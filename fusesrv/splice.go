@@ -87,10 +87,12 @@ func (s *splicer) answer(r *read) error {
 	}
 	r.count.spliced.Add(uint64(n))
 	r.step(StepFilled)
+	used := false
 	return r.reply(n, func(unique uint64, size int) error {
-		if unique != r.unique || size != n {
+		if used || unique != r.unique || size != n {
 			return s.again(r, unique, size)
 		}
+		used = true
 		sent := spliceAll(r, from[0], r.dev, replyHeaderSize+n, s.flags)
 		if sent != nil {
 			s.reopen() // what the device did not take is still in the pipe

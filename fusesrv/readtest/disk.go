@@ -1,0 +1,132 @@
+package readtest
+
+import (
+	"bytes"
+	"compress/gzip"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// emptyExt4 is a file system of diskSize bytes without a file, compressed
+// twice: most of it is zeroes. It was made by
+//
+//	truncate -s 64M image
+//	E2FSPROGS_FAKE_TIME=1561500000 mkfs.ext4 -b 4096 -m 0 -N 64 \
+//		-O ^has_journal,^resize_inode,^metadata_csum,^64bit \
+//		-U 20190626-0000-4000-8000-000000000000 \
+//		-E lazy_itable_init=0,nodiscard,hash_seed=20190626-0000-4000-8000-000000000000 image
+//	gzip -9n <image | gzip -9n >ext4.img.gz.gz
+//
+//go:embed ext4.img.gz.gz
+var emptyExt4 []byte
+
+const diskSize = 64 << 20
+
+// A Disk is a mounted ext4 file system on a loop device, whose blocks are in
+// tmpfs: what a disk would transfer, a thread of the kernel copies.
+type Disk struct {
+	Dir string // where it is mounted
+}
+
+// name makes names of files that differ by size.
+func (*Disk) name(size int64) string { return strconv.FormatInt(size, 10) }
+
+// Ext4 mounts an empty file system of 64 MiB until the test ends.
+func Ext4(t testing.TB) *Disk {
+	t.Helper()
+	image := filepath.Join(t.TempDir(), "disk")
+	if err := unpackDisk(image); err != nil {
+		t.Fatalf("make a disk: %v", err)
+	}
+	d := &Disk{Dir: t.TempDir()}
+	if err := unix.Mount(loopDevice(t, image), d.Dir, "ext4", unix.MS_NOATIME, ""); err != nil {
+		t.Fatalf("mount ext4: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(d.Dir, 0); err != nil {
+			t.Errorf("unmount ext4: %v", err)
+			_ = unix.Unmount(d.Dir, unix.MNT_DETACH)
+		}
+	})
+	return d
+}
+
+// unpackDisk writes emptyExt4, with holes for its zeroes.
+func unpackDisk(name string) error {
+	outer, err := gzip.NewReader(bytes.NewReader(emptyExt4))
+	if err != nil {
+		return err
+	}
+	inner, err := gzip.NewReader(outer)
+	if err != nil {
+		return err
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	block, zeroes := make([]byte, 4096), make([]byte, 4096)
+	for off := int64(0); off < diskSize; off += int64(len(block)) {
+		if _, err := io.ReadFull(inner, block); err != nil {
+			return errors.Join(err, f.Close())
+		}
+		if bytes.Equal(block, zeroes) {
+			continue
+		}
+		if _, err := f.WriteAt(block, off); err != nil {
+			return errors.Join(err, f.Close())
+		}
+	}
+	return errors.Join(f.Truncate(diskSize), f.Close())
+}
+
+// loopDevice returns a block device with the contents of the file image, until
+// the test ends.
+func loopDevice(t testing.TB, image string) string {
+	t.Helper()
+	name, device, err := attach(image)
+	if err != nil {
+		t.Fatalf("loop device: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.IoctlSetInt(int(device.Fd()), unix.LOOP_CLR_FD, 0); err != nil {
+			t.Errorf("detach %s: %v", name, err)
+		}
+		_ = device.Close()
+	})
+	return name
+}
+
+func attach(image string) (string, *os.File, error) {
+	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
+	if err != nil {
+		return "", nil, err
+	}
+	defer func() { _ = control.Close() }()
+	no, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
+	if err != nil {
+		return "", nil, fmt.Errorf("get a free one: %w", err)
+	}
+	back, err := os.OpenFile(image, os.O_RDWR, 0)
+	if err != nil {
+		return "", nil, err
+	}
+	defer func() { _ = back.Close() }()
+	name := fmt.Sprintf("/dev/loop%d", no)
+	device, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return "", nil, err
+	}
+	if err := unix.IoctlSetInt(int(device.Fd()), unix.LOOP_SET_FD, int(back.Fd())); err != nil {
+		return "", nil, errors.Join(fmt.Errorf("attach %s to %s: %w", image, name, err), device.Close())
+	}
+	return name, device, nil
+}

@@ -1,0 +1,326 @@
+package readtest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/runvm/runvm/fusesrv"
+	"github.com/runvm/runvm/vmtests/guest"
+)
+
+// A reading is a read(2) of one page that runs beside the test.
+type reading struct {
+	done chan struct{} // closed when it has returned
+	got  []byte
+	err  error
+}
+
+// beginRead reads the page of h at off.
+func beginRead(h *os.File, off int64) *reading {
+	r := &reading{done: make(chan struct{})}
+	go func() {
+		defer close(r.done)
+		b := make([]byte, guest.PageSize())
+		n, err := h.ReadAt(b, off)
+		r.got, r.err = b[:n], err
+	}()
+	return r
+}
+
+// running fails the test if r has returned.
+func (r *reading) running(t *testing.T) {
+	t.Helper()
+	select {
+	case <-r.done:
+		t.Fatalf("the read returned %d bytes, %v, before the server answered", len(r.got), r.err)
+	default:
+	}
+}
+
+// awaitHeld returns when the server holds n READs.
+func (m *mount) awaitHeld(n int) {
+	m.t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if m.order(order{}).Waiting >= n {
+			return
+		}
+	}
+	m.t.Fatalf("the server does not hold %d READs after %v", n, patience)
+}
+
+// onePage makes a config whose READs are a page each, so that a held READ is
+// about one page.
+func onePage(c config) config {
+	c.MaxRead = guest.PageSize()
+	return c
+}
+
+// faultCases are about servers that are slow, fail or end, and readers that
+// are killed.
+func faultCases() []Case {
+	return slices.Concat(
+		about(everywhere(), true, map[string]func(t *testing.T, c config){
+			"ReadWaitsForASlowServer":          readWaitsForASlowServer,
+			"HeldReadDoesNotHoldUpOthers":      heldReadDoesNotHoldUpOthers,
+			"ErrorOfTheServerReachesTheReader": errorOfTheServerReachesTheReader,
+		}),
+		about([]string{files, sockets}, true, map[string]func(t *testing.T, c config){
+			"KilledReaderLeavesTheFileReadable": killedReaderLeavesTheFileReadable,
+			"ServerDeathEndsItsReaders":         serverDeathEndsItsReaders,
+			"AbortEndsItsReaders":               abortEndsItsReaders,
+			"LazyUnmountLetsReadersFinish":      lazyUnmountLetsReadersFinish,
+		}))
+}
+
+func readWaitsForASlowServer(t *testing.T, c config) {
+	f := makeFile("f", 30, int64(guest.PageSize()))
+	m := start(t, onePage(c), f)
+	h := m.open(f.Name)
+	m.hold()
+	first := beginRead(h, 0)
+	m.awaitHeld(1)
+	second := beginRead(h, 0)
+	time.Sleep(50 * time.Millisecond)
+	first.running(t)
+	second.running(t)
+	if n := guest.ResidentPages(t, h); n != 0 {
+		t.Errorf("%d pages are up to date before the server answered", n)
+	}
+	if n := m.stats().Reads; n != 1 {
+		t.Errorf("two readers of one page made %d READs, want 1", n)
+	}
+	m.release()
+	for _, r := range []*reading{first, second} {
+		await(t, "read", r.done)
+		if r.err != nil {
+			t.Error(r.err)
+		}
+		same(t, f.Of, r.got, 0)
+	}
+	if n := m.stats().Reads; n != 1 {
+		t.Errorf("two readers of one page made %d READs, want 1", n)
+	}
+}
+
+func heldReadDoesNotHoldUpOthers(t *testing.T, c config) {
+	c.Workers = 2
+	slow, cached := makeFile("slow", 31, int64(guest.PageSize())), makeFile("cached", 32, 100<<10)
+	m := start(t, c, slow, cached)
+	hs, hc := m.open(slow.Name), m.open(cached.Name)
+	same(t, cached.Of, readAll(t, hc, mib), 0)
+	m.hold()
+	held := beginRead(hs, 0)
+	m.awaitHeld(1)
+	within(t, "read of a cached file", func() { same(t, cached.Of, readAll(t, hc, mib), 0) })
+	within(t, "stat through the other worker", func() {
+		if info, err := os.Stat(m.dir); err != nil || !info.IsDir() {
+			t.Errorf("stat: %v", err)
+		}
+		if _, err := os.ReadDir(m.dir); err != nil {
+			t.Error(err)
+		}
+	})
+	held.running(t)
+	m.release()
+	await(t, "held read", held.done)
+	same(t, slow.Of, held.got, 0)
+}
+
+// steps are those at which a path's answers can be held up.
+func steps(c config) map[string]fusesrv.Step {
+	all := map[string]fusesrv.Step{"asked": stepAsked, "filled": fusesrv.StepFilled}
+	if c.Path == "rsplice-pipe" {
+		all["claimed"] = fusesrv.StepClaimed
+	}
+	return all
+}
+
+// eachStep runs test for every step at which an answer can be held up.
+func eachStep(t *testing.T, c config, test func(t *testing.T, c config, at fusesrv.Step)) {
+	for name, at := range steps(c) {
+		t.Run(name, func(t *testing.T) {
+			if c.Loopback != "" {
+				c.Loopback = t.TempDir()
+			}
+			test(t, onePage(c), at)
+		})
+	}
+}
+
+func killedReaderLeavesTheFileReadable(t *testing.T, c config) {
+	eachStep(t, c, func(t *testing.T, c config, at fusesrv.Step) {
+		f := makeFile("f", 33, 3*int64(guest.PageSize()))
+		m := start(t, c, f)
+		m.holdAt(at)
+		reader := exec.Command("/proc/self/exe")
+		reader.Env = append(os.Environ(), Env+"="+roleRead+filepath.Join(m.dir, f.Name))
+		if err := reader.Start(); err != nil {
+			t.Fatal(err)
+		}
+		m.awaitHeld(1)
+		if err := reader.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(50 * time.Millisecond)
+		m.release()
+		within(t, "end of the killed reader", func() {
+			var exit *exec.ExitError
+			if err := reader.Wait(); !errors.As(err, &exit) || exit.Exited() {
+				t.Errorf("the reader ended with %v, want a signal", err)
+			}
+		})
+		within(t, "read after the reader was killed", func() {
+			got, err := os.ReadFile(filepath.Join(m.dir, f.Name))
+			if err != nil || int64(len(got)) != f.Size {
+				t.Errorf("read %d bytes of %d, %v", len(got), f.Size, err)
+			}
+			same(t, f.Of, got, 0)
+		})
+	})
+}
+
+func errorOfTheServerReachesTheReader(t *testing.T, c config) {
+	f := makeFile("f", 34, 300<<10)
+	m := start(t, c, f)
+	h := m.open(f.Name)
+	m.order(order{Fail: unix.EIO})
+	if n, err := h.ReadAt(make([]byte, 10000), 0); n != 0 || !errors.Is(err, unix.EIO) {
+		t.Errorf("read while the server fails: %d bytes, %v; want EIO", n, err)
+	}
+	if n := guest.ResidentPages(t, h); n != 0 {
+		t.Errorf("%d pages are up to date after a failure", n)
+	}
+	if s := m.stats(); s.Failed == 0 || s.ReadBytes != 0 {
+		t.Errorf("counters %+v: want failed READs only", s)
+	}
+	m.order(order{Mend: true})
+	same(t, f.Of, readAll(t, h, mib), 0)
+}
+
+func serverDeathEndsItsReaders(t *testing.T, c config) {
+	eachStep(t, c, func(t *testing.T, c config, at fusesrv.Step) {
+		page := int64(guest.PageSize())
+		f := makeFile("f", 35, 16*page)
+		m := start(t, c, f)
+		h := m.open(f.Name)
+		if err := unix.Fadvise(int(h.Fd()), 0, 0, unix.FADV_RANDOM); err != nil {
+			t.Fatal(err)
+		}
+		same(t, f.Of, readAt(t, h, 0, int(page)), 0)
+		mem := mapFile(t, h, f.Size, unix.PROT_READ, unix.MAP_SHARED)
+		m.holdAt(at)
+		held := beginRead(h, 8*page)
+		m.awaitHeld(1)
+		held.running(t)
+		m.kill()
+		held.fails(t, "read held by a dead server")
+		within(t, "read after the server died", func() {
+			n, err := h.ReadAt(make([]byte, page), 9*page)
+			if n != 0 || err == nil || errors.Is(err, io.EOF) {
+				t.Errorf("read after the server died: %d bytes, %v; want an error", n, err)
+			}
+		})
+		for _, p := range []int64{8, 10} {
+			if err := touch(mem, int(p*page)); err == nil {
+				t.Errorf("page %d, which was never read, can be touched after the server died", p)
+			}
+		}
+		if _, err := os.Open(filepath.Join(m.dir, f.Name)); !errors.Is(err, unix.ENOTCONN) {
+			t.Errorf("open after the server died: %v, want ENOTCONN", err)
+		}
+		// What is cached may stay readable; then it is right.
+		if err := touch(mem, 0); err == nil {
+			same(t, f.Of, mem[:page], 0)
+		}
+	})
+}
+
+// fails waits for a read that must not yield anything.
+func (r *reading) fails(t *testing.T, what string) {
+	t.Helper()
+	await(t, what, r.done)
+	if r.err == nil || errors.Is(r.err, io.EOF) || len(r.got) != 0 {
+		t.Errorf("%s: %d bytes, %v; want an error", what, len(r.got), r.err)
+	}
+}
+
+func abortEndsItsReaders(t *testing.T, c config) {
+	aborts := map[string]func(t *testing.T, m *mount){
+		"fusectl": abortByControl,
+		"umount-f": func(t *testing.T, m *mount) {
+			// Busy, with a file open; the connection ends all the same.
+			if err := unix.Unmount(m.dir, unix.MNT_FORCE); err != nil && !errors.Is(err, unix.EBUSY) {
+				t.Errorf("umount -f: %v", err)
+			}
+		},
+	}
+	for name, abort := range aborts {
+		t.Run(name, func(t *testing.T) {
+			eachStep(t, c, func(t *testing.T, c config, at fusesrv.Step) {
+				f := makeFile("f", 36, 2*int64(guest.PageSize()))
+				m := start(t, c, f)
+				h := m.open(f.Name)
+				mem := mapFile(t, h, f.Size, unix.PROT_READ, unix.MAP_SHARED)
+				m.holdAt(at)
+				held := beginRead(h, 0)
+				m.awaitHeld(1)
+				within(t, "abort", func() { abort(t, m) })
+				held.fails(t, "read of an aborted connection")
+				m.release() // the answer comes too late
+				if err := touch(mem, 0); err == nil {
+					t.Error("a page that was never read can be touched after the abort")
+				}
+				if err := unix.Unmount(m.dir, unix.MNT_DETACH); err != nil {
+					t.Errorf("unmount: %v", err)
+				}
+				m.gone = true
+			})
+		})
+	}
+}
+
+// abortByControl ends m's connection through the file system that is there
+// for it.
+func abortByControl(t *testing.T, m *mount) {
+	control := t.TempDir()
+	if err := unix.Mount("fusectl", control, "fusectl", 0, ""); err != nil {
+		t.Errorf("mount fusectl: %v", err)
+		return
+	}
+	defer func() { _ = unix.Unmount(control, unix.MNT_DETACH) }()
+	name := filepath.Join(control, fmt.Sprint(unix.Minor(m.dev)), "abort")
+	if err := os.WriteFile(name, []byte("1"), 0); err != nil {
+		t.Errorf("abort: %v", err)
+	}
+}
+
+func lazyUnmountLetsReadersFinish(t *testing.T, c config) {
+	eachStep(t, c, func(t *testing.T, c config, at fusesrv.Step) {
+		f := makeFile("f", 37, int64(guest.PageSize()))
+		m := start(t, c, f)
+		h := m.open(f.Name)
+		m.holdAt(at)
+		held := beginRead(h, 0)
+		m.awaitHeld(1)
+		if err := unix.Unmount(m.dir, unix.MNT_DETACH); err != nil {
+			t.Errorf("lazy unmount: %v", err)
+		}
+		m.gone = true
+		held.running(t)
+		m.release()
+		await(t, "read of a mount that is not there any more", held.done)
+		if held.err != nil {
+			t.Error(held.err)
+		}
+		same(t, f.Of, held.got, 0)
+	})
+}

@@ -1,0 +1,63 @@
+package readtest
+
+import (
+	"bytes"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/runvm/runvm/fusesrv/pattern"
+)
+
+const (
+	// poisonWord is what free memory is filled with. No generator makes it.
+	poisonWord = "\xdeuninit"
+	// poisoned is how much memory is, in bytes: more than a case reads into.
+	poisoned = 16 << 20
+)
+
+// poison fills memory that is about to be free, so that pages which the
+// kernel hands out next are known not to be zero.
+func poison(t testing.TB) {
+	t.Helper()
+	mem, err := unix.Mmap(-1, 0, poisoned, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		t.Fatalf("memory to poison: %v", err)
+	}
+	for done := copy(mem, poisonWord); done < len(mem); {
+		done += copy(mem[done:], mem[:done])
+	}
+	if err := unix.Munmap(mem); err != nil {
+		t.Fatalf("free poisoned memory: %v", err)
+	}
+}
+
+// same fails the test, and lets it go on, unless got is what belongs at off.
+func same(t testing.TB, p pattern.Pattern, got []byte, off int64) {
+	t.Helper()
+	if err := p.Check(got, off); err != nil {
+		t.Error(err)
+		clean(t, got, off)
+	}
+}
+
+// zero fails the test, and lets it go on, unless got holds zeroes alone; off
+// is where it was read.
+func zero(t testing.TB, got []byte, off int64) {
+	t.Helper()
+	for i, b := range got {
+		if b != 0 {
+			t.Errorf("byte %d is %#02x, want 0", off+int64(i), b)
+			clean(t, got, off)
+			return
+		}
+	}
+}
+
+// clean fails the test if got has memory that nobody has filled.
+func clean(t testing.TB, got []byte, off int64) {
+	t.Helper()
+	if i := bytes.Index(got, []byte(poisonWord)); i >= 0 {
+		t.Errorf("byte %d begins uninitialised memory", off+int64(i))
+	}
+}

@@ -1,0 +1,102 @@
+package readtest
+
+import (
+	"slices"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/runvm/runvm/vmtests/guest"
+)
+
+// replyCases are about replies that are wrong.
+func replyCases() []Case {
+	return about([]string{files}, true, map[string]func(t *testing.T, c config){
+		"WrongReplyIsRefused":     wrongReplyIsRefused,
+		"ShortReplyHidesTheRest":  shortReplyHidesTheRest,
+		"WrongReplyToADirectRead": wrongReplyToADirectRead,
+	})
+}
+
+// refusals are what the kernel must say to wrong replies. A reply that is too
+// long may end its READ (an ordinary one does, with an error; one of rsplice(2)
+// does not), but the reader never gets anything wrong.
+func refusals() map[string][]syscall.Errno {
+	return map[string][]syscall.Errno{
+		wrongLong:    {unix.EINVAL},
+		wrongTwice:   {0, unix.ENOENT},
+		wrongUnknown: {unix.ENOENT},
+	}
+}
+
+func wrongReplyIsRefused(t *testing.T, c config) {
+	for wrong, want := range refusals() {
+		t.Run(wrong, func(t *testing.T) {
+			c.Loopback = t.TempDir()
+			f := makeFile("f", 130, 300<<10)
+			m := start(t, c, f)
+			h := m.open(f.Name)
+			m.order(order{Wrong: wrong})
+			within(t, "read of a wrong reply", func() { same(t, f.Of, readAll(t, h, mib), 0) })
+			if got := m.order(order{}).Sent; !slices.Equal(got, want) {
+				t.Errorf("the kernel said %v to replies, want %v", got, want)
+			}
+			mem := mapFile(t, h, f.Size, unix.PROT_READ, unix.MAP_SHARED)
+			same(t, f.Of, mem, 0)
+		})
+	}
+}
+
+// wrongReplyToADirectRead is the same for the reader's own memory, which
+// cannot be read again behind its back: an error is as good as the bytes.
+func wrongReplyToADirectRead(t *testing.T, c config) {
+	for wrong, want := range refusals() {
+		t.Run(wrong, func(t *testing.T) {
+			c.Loopback, c.DirectIO = t.TempDir(), true
+			f := makeFile("f", 131, 300<<10)
+			m := start(t, c, f)
+			h := m.open(f.Name)
+			m.order(order{Wrong: wrong})
+			b := make([]byte, 100_000)
+			within(t, "read of a wrong reply", func() {
+				if n, err := h.ReadAt(b, 5); err == nil || n > 0 {
+					same(t, f.Of, b[:n], 5)
+				}
+			})
+			if got := m.order(order{}).Sent; !slices.Equal(got, want) {
+				t.Errorf("the kernel said %v to replies, want %v", got, want)
+			}
+			same(t, f.Of, readAt(t, h, 0, int(f.Size)), 0)
+		})
+	}
+}
+
+// shortReplyHidesTheRest answers with half of the bytes although all are in
+// place: the reader gets that half and, at most, zeroes.
+func shortReplyHidesTheRest(t *testing.T, c config) {
+	page := int64(guest.PageSize())
+	for name, size := range map[string]int64{"page": page, "pages": 32 * page} {
+		t.Run(name, func(t *testing.T) {
+			c.Loopback = t.TempDir()
+			f := makeFile("f", 132, size)
+			m := start(t, c, f)
+			h := m.open(f.Name)
+			m.order(order{Wrong: wrongShort})
+			mem := mapFile(t, h, f.Size, unix.PROT_READ, unix.MAP_SHARED)
+			if err := touch(mem, 0); err != nil {
+				t.Fatal(err)
+			}
+			first := mem[:page]
+			shown := min(f.Size/2, page)
+			same(t, f.Of, first[:shown], 0)
+			zero(t, first[shown:], shown)
+			got := readAll(t, h, mib)
+			same(t, f.Of, got[:min(f.Size/2, int64(len(got)))], 0)
+			zero(t, got[min(f.Size/2, int64(len(got))):], f.Size/2)
+			if sent := m.order(order{}).Sent; !slices.Equal(sent, []syscall.Errno{0}) {
+				t.Errorf("the kernel said %v to a short reply, want 0", sent)
+			}
+		})
+	}
+}

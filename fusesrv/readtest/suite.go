@@ -1,0 +1,114 @@
+package readtest
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/runvm/runvm/fusesrv"
+	"github.com/runvm/runvm/fusesrv/rsplice"
+	"github.com/runvm/runvm/vmtests/guest"
+)
+
+// A Case is a claim about reading that every path must keep.
+type Case struct {
+	// Name is the claim.
+	Name string
+	run  func(t *testing.T, c config)
+	// Trees are those that it is about.
+	trees []string
+	// asks says that it is about READs, which a path in the kernel has none
+	// of.
+	asks bool
+}
+
+// What files of a mount are made of.
+const (
+	files   = "files"   // files of tmpfs
+	memory  = "memory"  // an io.ReaderAt
+	sockets = "sockets" // a socket for each READ
+)
+
+// Run checks every case that applies to p, each as a subtest named
+// tree/case. It skips the test on kernels that are too old for p.
+func Run(t *testing.T, p fusesrv.Path) {
+	t.Helper()
+	need(t, p)
+	for _, tree := range []string{files, memory, sockets} {
+		if !serves(p, tree) {
+			continue
+		}
+		t.Run(tree, func(t *testing.T) {
+			for _, c := range Cases() {
+				if c.applies(p, tree) {
+					t.Run(c.Name, func(t *testing.T) { c.run(t, newConfig(t, p, tree)) })
+				}
+			}
+		})
+	}
+}
+
+// need skips the test where p cannot be.
+func need(t *testing.T, p fusesrv.Path) {
+	t.Helper()
+	guest.Need(t)
+	if p.InKernel {
+		guest.Since(t, guest.Release{Major: 6, Minor: 9}, "FUSE passthrough")
+	}
+	if (p.Name == "rsplice-pipe" || p.Name == "rsplice-direct") && !rsplice.Supported() {
+		t.Skip("kernel has no rsplice(2)")
+	}
+}
+
+// serves tells whether p is tested over tree. Memory has one path: for others
+// sockets are what files are to tmpfs.
+func serves(p fusesrv.Path, tree string) bool {
+	switch tree {
+	case memory:
+		return p.Needs == fusesrv.Memory
+	case sockets:
+		return p.Needs <= fusesrv.Descriptors
+	}
+	return true
+}
+
+func (c *Case) applies(p fusesrv.Path, tree string) bool {
+	return slices.Contains(c.trees, tree) && !(c.asks && p.InKernel)
+}
+
+// newConfig is the usual mount of p over tree.
+func newConfig(t *testing.T, p fusesrv.Path, tree string) config {
+	c := config{Path: p.Name, Valid: long, inKernel: p.InKernel}
+	switch tree {
+	case files:
+		c.Loopback = t.TempDir()
+	case sockets:
+		c.Sockets = true
+	}
+	return c
+}
+
+// Cases returns the table.
+func Cases() []Case {
+	return slices.Concat(byteCases(), readerCases(), cacheCases(), sizeCases(), sourceCases(),
+		tuningCases(), raceCases(), faultCases(), replyCases())
+}
+
+// about makes cases that are about these trees.
+func about(trees []string, asks bool, cases map[string]func(t *testing.T, c config)) []Case {
+	var all []Case
+	for name, run := range cases {
+		all = append(all, Case{Name: name, run: run, trees: trees, asks: asks})
+	}
+	slices.SortFunc(all, func(a, b Case) int {
+		if a.Name < b.Name {
+			return -1
+		}
+		return 1
+	})
+	return all
+}
+
+// everywhere and onFiles are the two kinds of cases.
+func everywhere() []string { return []string{files, memory, sockets} }
+
+func onFiles() []string { return []string{files} }
