@@ -203,7 +203,7 @@ func (c *Conductor) boot(ctx context.Context, g Guest, built *Built, progs *prog
 		result, err := vm.Run(ctx, machine, vm.Options{
 			TTY:     rec.tty,
 			Console: rec.console, Results: rec.results, OnRecord: rec.record,
-			Silence: g.Silence, Deadline: g.Deadline, Echo: c.Sh.Echo,
+			Silence: g.Silence, Deadline: g.Deadline, Ask: true, Echo: c.Sh.Echo,
 			Snapshots: c.snapshots(g),
 		})
 		if err != nil {

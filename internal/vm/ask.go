@@ -11,7 +11,7 @@ const (
 	askPause = 100 * time.Millisecond // between what must come in order
 	askQuiet = 400 * time.Millisecond // without a word: the answer is over
 	askFirst = 3 * time.Second        // for the first word of all
-	askTime  = 10 * time.Second       // for one answer
+	askTime  = 15 * time.Second       // for all answers, also of a guest that never stops talking
 )
 
 // questions are keys of sysrq (Documentation/admin-guide/sysrq.rst): what each
@@ -36,9 +36,11 @@ const maxRegisters = 64 << 10
 // its serial port, which needs interrupts; else by an NMI, which makes it
 // panic; else by its registers. What it says goes to the console.
 func (r *run) ask(ctx context.Context) error {
-	if r.before != nil && !r.migrated {
-		return nil // it has not gone on from its snapshot
+	if !r.options.Ask || r.before != nil && !r.migrated {
+		return nil // or it has not gone on from its snapshot
 	}
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
 	before := r.console.heard.Load()
 	asked := r.console.passed.Load()
 	if asked < before {
@@ -82,8 +84,8 @@ func (r *run) ask(ctx context.Context) error {
 // answer waits until the console, which had said before bytes in all, has
 // been quiet for a while; a guest that has not answered at all gets longer.
 func (r *run) answer(ctx context.Context, before int64) {
-	end, first := time.Now().Add(askTime), time.Now().Add(askFirst)
-	for said := int64(-1); time.Now().Before(end); {
+	first := time.Now().Add(askFirst)
+	for said := int64(-1); ctx.Err() == nil; {
 		now := r.console.heard.Load()
 		if now == said && (now > before || time.Now().After(first)) {
 			return

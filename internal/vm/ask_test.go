@@ -17,7 +17,7 @@ func TestRunAsksAGuestThatRanOutOfTime(t *testing.T) {
 	} {
 		t.Run(c.scene, func(t *testing.T) {
 			t.Parallel()
-			got := boot(t, standIn(t, c.scene), Options{Silence: time.Second})
+			got := boot(t, standIn(t, c.scene), Options{Silence: time.Second, Ask: true})
 			if got.Reason != Silence || got.console.String() != c.console || got.Registers != c.registers {
 				t.Errorf("ended by %s, console %q, registers %q", got.Reason, got.console.String(), got.Registers)
 			}

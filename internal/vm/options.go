@@ -29,6 +29,9 @@ type Options struct {
 	Silence time.Duration
 	// Deadline ends a run that lasts longer; 0 is no such clock.
 	Deadline time.Duration
+	// Ask makes a guest that ran out of time say what it was doing, which takes
+	// a few seconds, 15 at most: see Result.Asked. It must be Linux.
+	Ask bool
 	// Snapshots is a folder for snapshots of guests that wait for a Payload;
 	// "" is none, and every run then boots. With it, of machines that are the
 	// same but for Payload only the first boots: the others go on from where

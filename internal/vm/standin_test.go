@@ -167,7 +167,9 @@ var scenes = map[string]func(stage){
 		fmt.Fprint(s.results, "\nnot json\n[]\n{}\n"+`{"t":"done","new":1}`+"\n")
 		s.shutdown("guest-shutdown")
 	},
-	"answers": func(s stage) { answer(s, "chardev-send-break", "chardev-send-break", "chardev-send-break", "chardev-send-break") },
+	"answers": func(s stage) {
+		answer(s, "chardev-send-break", "chardev-send-break", "chardev-send-break", "chardev-send-break")
+	},
 	"is deaf": func(s stage) { answer(s, "inject-nmi") },
 	"is dead": func(s stage) {
 		fmt.Fprint(s.console, "busy\n")
