@@ -128,13 +128,13 @@ func (r *reader) getsNothingElse(t *testing.T, s *server, res result) {
 	mem := r.memory(t, s)
 	want := make([]byte, r.size)
 	_, _ = s.data.ReadAt(want, r.off)
-	for i, b := range mem[margin : margin+r.size] {
+	for i, b := range mem[r.margin : r.margin+r.size] {
 		if b != canary && b != want[i] {
 			t.Fatalf("byte %d of the reader's memory is %#02x: neither its own nor the file's", i, b)
 		}
 	}
-	r.untouched(t, mem[:margin])
-	r.untouched(t, mem[margin+r.size:])
+	r.untouched(t, mem[:r.margin])
+	r.untouched(t, mem[r.margin+r.size:])
 }
 
 // TestKilledReaderIsPrompt: a reader that is killed while its memory is claimed,

@@ -19,8 +19,9 @@ import (
 const (
 	// canary is what a reader's memory holds before it reads.
 	canary = 0xc5
-	// margin is how much of it lies on either side of what is read, in bytes.
-	margin = 100
+	// oddMargin is how much of it lies on either side of what is read, in
+	// bytes; with alignedMargin direct I/O can write to it.
+	oddMargin, alignedMargin = 100, 4096
 	// patience bounds every wait for a reader.
 	patience = 90 * time.Second
 )
@@ -31,9 +32,9 @@ const (
 // what tailOf says.
 func readFile(job string, in io.Reader, out io.Writer) error {
 	var off int64
-	var size int
+	var size, margin int
 	var path string
-	if _, err := fmt.Sscanf(job, "%d %d %s", &off, &size, &path); err != nil {
+	if _, err := fmt.Sscanf(job, "%d %d %d %s", &off, &size, &margin, &path); err != nil {
 		return fmt.Errorf("read job %q: %w", job, err)
 	}
 	mem, err := readerMemory(size + 2*margin)
@@ -100,6 +101,7 @@ func tailOf(fd int, end int64) int {
 
 // A reader is a process that reads from the server's file.
 type reader struct {
+	margin int
 	cmd    *exec.Cmd
 	stdin  io.Closer
 	out    *bufio.Reader
@@ -120,8 +122,8 @@ type result struct {
 // read starts a reader of size bytes at off.
 func (s *server) read(t *testing.T, off int64, size int) *reader {
 	t.Helper()
-	r := &reader{off: off, size: size, returned: make(chan result, 1)}
-	r.cmd = as("read", fmt.Sprintf("%d %d %s", off, size, s.file()))
+	r := &reader{off: off, size: size, margin: s.margin, returned: make(chan result, 1)}
+	r.cmd = as("read", fmt.Sprintf("%d %d %d %s", off, size, s.margin, s.file()))
 	if s.shareMemory {
 		r.share(t)
 	}
@@ -158,7 +160,7 @@ func (r *reader) share(t *testing.T) {
 	}
 	f := os.NewFile(uintptr(fd), "reader")
 	t.Cleanup(func() { f.Close() })
-	size := r.size + 2*margin
+	size := r.size + 2*r.margin
 	if err := f.Truncate(int64(size)); err != nil {
 		t.Fatal(err)
 	}
@@ -199,8 +201,8 @@ func (r *reader) memory(t *testing.T, s *server) []byte {
 	for end := time.Now().Add(patience); time.Now().Before(end); {
 		select {
 		case mem := <-got:
-			if len(mem) != r.size+2*margin {
-				t.Fatalf("reader: %d bytes of memory, want %d", len(mem), r.size+2*margin)
+			if len(mem) != r.size+2*r.margin {
+				t.Fatalf("reader: %d bytes of memory, want %d", len(mem), r.size+2*r.margin)
 			}
 			return mem
 		default:
@@ -226,9 +228,9 @@ func (r *reader) got(t *testing.T, s *server, res result, n int) {
 		return
 	}
 	mem := r.memory(t, s)
-	guest.Same(t, s.data, mem[margin:margin+n], r.off)
-	r.untouched(t, mem[:margin])
-	r.untouched(t, mem[margin+r.size:])
+	guest.Same(t, s.data, mem[r.margin:r.margin+n], r.off)
+	r.untouched(t, mem[:r.margin])
+	r.untouched(t, mem[r.margin+r.size:])
 }
 
 // fails checks that the reader gets an error, and that nothing was written to

@@ -121,7 +121,7 @@ func fillFromSelf(t *testing.T, open func(t *testing.T, s *server) (int, error),
 		}
 	})
 	if res := r.wait(t, s); res.n > 0 {
-		guest.Same(t, s.data, r.memory(t, s)[margin:margin+res.n], last)
+		guest.Same(t, s.data, r.memory(t, s)[r.margin:r.margin+res.n], last)
 	}
 }
 

@@ -61,6 +61,7 @@ type server struct {
 	pipe      [2]int
 	// shareMemory lets the test look at the memory of its readers.
 	shareMemory bool
+	margin      int // around what its readers read to, in bytes
 	buf         []byte
 	copied      int // READs that serve has answered
 	// other sees each request that is not a READ before it is answered.
@@ -93,6 +94,7 @@ func mountSize(t *testing.T, openFlags uint32, initFlags uint64, pages int) *ser
 		size:      int64(pages * guest.PageSize()),
 		data:      pattern.Pattern{Seed: 7, File: fileID},
 		mode:      0o644,
+		margin:    oddMargin,
 		openFlags: openFlags,
 		initFlags: initFlags,
 		dir:       t.TempDir(),

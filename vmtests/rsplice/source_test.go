@@ -66,6 +66,7 @@ func mountExt4(t *testing.T) string {
 func TestTailOfDirectIOIsNotSeen(t *testing.T) {
 	each(t, func(t *testing.T, s *server) {
 		dir := mountExt4(t)
+		s.margin = alignedMargin
 		for _, flags := range []int{0, unix.O_DIRECT} {
 			source := open(t, filepath.Join(dir, "data"), unix.O_RDONLY|flags)
 			s.size = ext4Size
@@ -84,8 +85,8 @@ func TestTailOfDirectIOIsNotSeen(t *testing.T) {
 					res.n, res.errno, res.tail, ext4Size)
 			}
 			mem := r.memory(t, s)
-			guest.Same(t, s.data, mem[margin:margin+ext4Size], 0)
-			r.untouched(t, mem[margin+r.size:])
+			guest.Same(t, s.data, mem[r.margin:r.margin+ext4Size], 0)
+			r.untouched(t, mem[r.margin+r.size:])
 		}
 	})
 }
