@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -20,7 +22,7 @@ const keepDefault = 30 * 24 * time.Hour
 func cacheCommand() *cli.Command {
 	return &cli.Command{
 		Name:         "cache",
-		Usage:        "list or clean the images, build folders and runs that are kept",
+		Usage:        "list or clean what is kept: images, build folders, snapshots, runs",
 		OnUsageError: onUsageError,
 		Action: func(_ context.Context, c *cli.Command) error {
 			return &usageError{fmt.Errorf("cache: want list or gc, not %q", c.Args().First()), "runvm help cache"}
@@ -41,6 +43,13 @@ func builder(c *cli.Command) (*kernel.Builder, error) {
 	return &kernel.Builder{Cache: cond.Cache, Sh: cond.Sh}, nil
 }
 
+// folders are what lies in the cache beside images and build folders, by what
+// may be removed: a run, a snapshot and a folder of tests go as a whole.
+func folders() []string { return []string{"run", "snapshot", "gotest", "symbol"} }
+
+// sources are kept whole: what is in them is shared by all kernels.
+const sources = "source"
+
 func cacheList(_ context.Context, c *cli.Command) error {
 	b, err := builder(c)
 	if err != nil {
@@ -50,7 +59,39 @@ func cacheList(_ context.Context, c *cli.Command) error {
 	if err != nil {
 		return err
 	}
+	for _, name := range append(folders(), "initramfs", sources) {
+		e, err := weigh(b.Cache, name)
+		if err != nil {
+			return err
+		}
+		if e.Bytes > 0 {
+			entries = append(entries, e)
+		}
+	}
 	return table(c.Root().Writer, entries)
+}
+
+// weigh is the folder called name as one entry.
+func weigh(cache, name string) (kernel.Entry, error) {
+	e := kernel.Entry{Kind: name, Name: "-"}
+	inside, err := os.ReadDir(filepath.Join(cache, name))
+	if os.IsNotExist(err) {
+		return e, nil
+	}
+	e.Label = fmt.Sprintf("%d in it", len(inside))
+	err = filepath.WalkDir(filepath.Join(cache, name), func(_ string, d fs.DirEntry, err error) error {
+		// What somebody removes meanwhile weighs nothing.
+		if info, gone := d.Info(); err == nil && gone == nil {
+			if s, ok := info.Sys().(*syscall.Stat_t); ok {
+				e.Bytes += s.Blocks * 512 // a guest's memory is mostly holes
+			}
+			if info.ModTime().After(e.Used) {
+				e.Used = info.ModTime()
+			}
+		}
+		return nil
+	})
+	return e, err
 }
 
 func table(w io.Writer, entries []kernel.Entry) error {
@@ -85,21 +126,25 @@ func cacheGC(_ context.Context, c *cli.Command) error {
 	if err := table(c.Root().Writer, removed); err != nil {
 		return err
 	}
-	runs, err := oldRuns(filepath.Join(b.Cache, "run"), time.Now().Add(-keep))
-	if err != nil {
-		return err
-	}
-	for _, dir := range runs {
-		if err := os.RemoveAll(dir); err != nil {
+	others := 0
+	for _, name := range folders() {
+		old, err := unused(filepath.Join(b.Cache, name), time.Now().Add(-keep))
+		if err != nil {
 			return err
 		}
+		for _, path := range old {
+			if err := os.RemoveAll(path); err != nil {
+				return err
+			}
+		}
+		others += len(old)
 	}
-	_, err = fmt.Fprintf(c.Root().Writer, "removed %d images and build folders, %d runs\n", len(removed), len(runs))
+	_, err = fmt.Fprintf(c.Root().Writer, "removed %d images and build folders, %d runs, snapshots and compiled tests\n", len(removed), others)
 	return err
 }
 
-// oldRuns lists the runs below dir that were not touched since before.
-func oldRuns(dir string, before time.Time) ([]string, error) {
+// unused lists what lies in dir and was not touched since before.
+func unused(dir string, before time.Time) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if os.IsNotExist(err) {
 		return nil, nil
