@@ -12,8 +12,11 @@ func TestAftermathIsNoCrashOfItsOwn(t *testing.T) {
 		"[    1.000000] Call Trace:\n[    1.000000]  g+0x1/0x2\n[    1.000000] ---[ end trace 0000000000000000 ]---\n"
 	const panicked = "[    9.000000] Kernel panic - not syncing: Fatal exception\n[    9.000000] Call Trace:\n[    9.000000]  panic+0x1/0x2\n[    9.000000]  h+0x1/0x2\n"
 	between := strings.Repeat("[    2.000000] fuse: a message\n", 3*near)
-	if got := Find([]byte(oops + between + panicked)); len(got) != 1 {
-		t.Errorf("%d crashes, want the oops alone", len(got))
+	for _, words := range []string{"Fatal exception", "Hard LOCKUP", "softlockup: hung tasks"} {
+		log := oops + between + strings.Replace(panicked, "Fatal exception", words, 1)
+		if got := Find([]byte(log)); len(got) != 1 {
+			t.Errorf("%s: %d crashes, want the oops alone", words, len(got))
+		}
 	}
 	got := Find([]byte(panicked))
 	if len(got) != 1 || !got[0].Corrupted {

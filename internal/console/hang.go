@@ -67,7 +67,7 @@ func panicRules() []rule {
 			kind: Fatal, fault: FaultOOM, title: "kernel panic: $1", follows: true,
 		},
 		{
-			mark: head, opener: re(head + `(Fatal exception|Fatal machine check|panic_on_warn set|hung_task: blocked tasks|softlockup: hung tasks|RCU Stall|KASAN: panic_on_warn set|kmsan: panic|UBSAN: panic_on_warn set|KCSAN: panic)`),
+			mark: head, opener: re(head + `(Fatal exception|Fatal machine check|panic_on_warn set|hung_task: blocked tasks|softlockup: hung tasks|Hard LOCKUP|RCU Stall|KASAN: panic_on_warn set|kmsan: panic|UBSAN: panic_on_warn set|KCSAN: panic)`),
 			kind: Fatal, fault: FaultPanic, title: "kernel panic: $1", follows: true, aftermath: true,
 		},
 		{
