@@ -24,6 +24,7 @@ func roles() map[string]func(args string) error {
 		"serve": serveAndDie,
 		"fill":  fillForAnother,
 		"churn": churn,
+		"write": writeFile,
 	}
 }
 

@@ -32,20 +32,21 @@ const (
 
 	notifyResend = 7
 
-	initExt      = 1 << 30
-	directIO     = 1 << 0  // FOPEN_DIRECT_IO
-	keepCache    = 1 << 1  // FOPEN_KEEP_CACHE
-	uniqueResend = 1 << 63 // FUSE_UNIQUE_RESEND
-	inHeader     = 40
-	outHeader    = 16
-	attrSize     = 88
-	rootID       = 1
-	fileID       = 2
-	maxRead      = 1 << 17
-	cloneDevice  = 0x8004e500
-	firstWait    = 60 * time.Second
-	idleWait     = 5 * time.Millisecond
-	pagesOfFile  = 16
+	initWriteback = 1 << 16 // FUSE_WRITEBACK_CACHE
+	initExt       = 1 << 30
+	directIO      = 1 << 0  // FOPEN_DIRECT_IO
+	keepCache     = 1 << 1  // FOPEN_KEEP_CACHE
+	uniqueResend  = 1 << 63 // FUSE_UNIQUE_RESEND
+	inHeader      = 40
+	outHeader     = 16
+	attrSize      = 88
+	rootID        = 1
+	fileID        = 2
+	maxRead       = 1 << 17
+	cloneDevice   = 0x8004e500
+	firstWait     = 60 * time.Second
+	idleWait      = 5 * time.Millisecond
+	pagesOfFile   = 16
 )
 
 // A server is one mount with one file, "data", that the test serves itself.
