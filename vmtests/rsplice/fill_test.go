@@ -91,6 +91,21 @@ func TestUserMemoryOfAnyAlignmentIsFilled(t *testing.T) {
 	r.gets(t, s, size)
 }
 
+// A read that is submitted and completed later, O_DIRECT with io_uring, is filled
+// like any other.
+func TestAsynchronousReadIsFilled(t *testing.T) {
+	need(t)
+	s := mountWith(t, directIO, rsplice.InitFlag|initAsyncDIO)
+	s.async = true
+	r := s.read(t, 0, int(s.size))
+	for left := int(s.size); left > 0; {
+		req := s.next(t)
+		s.answer(t, req)
+		left -= req.size
+	}
+	r.gets(t, s, int(s.size))
+}
+
 func TestClaimsContinueAndEnd(t *testing.T) {
 	each(t, func(t *testing.T, s *server) {
 		r := s.read(t, 0, 4*guest.PageSize())

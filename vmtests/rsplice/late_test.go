@@ -2,6 +2,7 @@ package rsplice
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"time"
 
@@ -125,13 +126,16 @@ func TestReaderWaitsForALateFill(t *testing.T) {
 			s.abort(t)
 		},
 	} {
-		t.Run(name, func(t *testing.T) { lateFill(t, end) })
+		t.Run(name, func(t *testing.T) { lateFill(t, end, false) })
+		if !strings.HasPrefix(name, "killed") { // nobody would wait for the end
+			t.Run(name+"-async", func(t *testing.T) { lateFill(t, end, true) })
+		}
 	}
 }
 
-func lateFill(t *testing.T, end func(t *testing.T, s *server, req request, r *reader)) {
-	s, d := mount(t, directIO), newSlowDisk(t)
-	s.shareMemory = true
+func lateFill(t *testing.T, end func(t *testing.T, s *server, req request, r *reader), async bool) {
+	s, d := mountWith(t, directIO, rsplice.InitFlag|initAsyncDIO), newSlowDisk(t)
+	s.shareMemory, s.async = true, async
 	r := s.read(t, 0, guest.PageSize())
 	req := s.next(t)
 	s.claim(t, req)

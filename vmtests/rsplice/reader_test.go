@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -33,8 +34,9 @@ const (
 func readFile(job string, in io.Reader, out io.Writer) error {
 	var off int64
 	var size, margin int
+	var async bool
 	var path string
-	if _, err := fmt.Sscanf(job, "%d %d %d %s", &off, &size, &margin, &path); err != nil {
+	if _, err := fmt.Sscanf(job, "%d %d %d %t %s", &off, &size, &margin, &async, &path); err != nil {
 		return fmt.Errorf("read job %q: %w", job, err)
 	}
 	mem, err := readerMemory(size + 2*margin)
@@ -44,11 +46,15 @@ func readFile(job string, in io.Reader, out io.Writer) error {
 	for i := range mem {
 		mem[i] = canary
 	}
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	read, flags := unix.Pread, 0
+	if async {
+		read, flags = uringPread, unix.O_DIRECT
+	}
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|flags, 0)
 	if err != nil {
 		return fmt.Errorf("open %s: %w", path, err)
 	}
-	n, err := unix.Pread(fd, mem[margin:margin+size], off)
+	n, err := read(fd, mem[margin:margin+size], off)
 	returned := bytes.Clone(mem)
 	var errno unix.Errno
 	errors.As(err, &errno)
@@ -63,6 +69,21 @@ func readFile(job string, in io.Reader, out io.Writer) error {
 	}
 	_, err = out.Write(mem)
 	return err
+}
+
+// uringPread is pread(2) by io_uring(7): with O_DIRECT, the kernel has no task
+// that waits for the end.
+func uringPread(fd int, b []byte, off int64) (int, error) {
+	ring, err := newUring()
+	if err != nil {
+		return -1, err
+	}
+	defer func() { _ = ring.close() }()
+	n, err := ring.do(uringRead, fd, 0, unsafe.Pointer(&b[0]), len(b), off)
+	if err != nil {
+		return -1, err
+	}
+	return n, nil
 }
 
 // sharedFD is the descriptor of the memory that a reader shares with its test.
@@ -123,7 +144,7 @@ type result struct {
 func (s *server) read(t *testing.T, off int64, size int) *reader {
 	t.Helper()
 	r := &reader{off: off, size: size, margin: s.margin, returned: make(chan result, 1)}
-	r.cmd = as("read", fmt.Sprintf("%d %d %d %s", off, size, s.margin, s.file()))
+	r.cmd = as("read", fmt.Sprintf("%d %d %d %t %s", off, size, s.margin, s.async, s.file()))
 	if s.shareMemory {
 		r.share(t)
 	}

@@ -32,6 +32,7 @@ const (
 
 	notifyResend = 7
 
+	initAsyncDIO  = 1 << 15 // FUSE_ASYNC_DIO
 	initWriteback = 1 << 16 // FUSE_WRITEBACK_CACHE
 	initExt       = 1 << 30
 	directIO      = 1 << 0  // FOPEN_DIRECT_IO
@@ -62,7 +63,8 @@ type server struct {
 	pipe      [2]int
 	// shareMemory lets the test look at the memory of its readers.
 	shareMemory bool
-	margin      int // around what its readers read to, in bytes
+	async       bool // its readers do not wait in read(2)
+	margin      int  // around what its readers read to, in bytes
 	buf         []byte
 	copied      int // READs that serve has answered
 	// other sees each request that is not a READ before it is answered.

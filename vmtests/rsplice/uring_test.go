@@ -2,7 +2,8 @@ package rsplice
 
 import (
 	"encoding/binary"
-	"testing"
+	"errors"
+	"fmt"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -28,26 +29,32 @@ const (
 	cqHead, cqMask, cqes    = 20, 22, 25
 )
 
-func newUring(t *testing.T) *uring {
-	t.Helper()
+func newUring() (*uring, error) {
 	u := &uring{}
 	fd, _, no := unix.Syscall(unix.SYS_IO_URING_SETUP, 1, uintptr(unsafe.Pointer(&u.params)), 0)
 	if no != 0 {
-		t.Fatalf("io_uring_setup: %v", no)
+		return nil, fmt.Errorf("io_uring_setup: %w", no)
 	}
 	u.fd = int(fd)
-	t.Cleanup(func() { unix.Close(u.fd) })
 	var err error
 	const prot = unix.PROT_READ | unix.PROT_WRITE
 	if u.rings, err = unix.Mmap(u.fd, 0, 4096, prot, unix.MAP_SHARED); err != nil {
-		t.Fatal(err)
+		return nil, errors.Join(err, u.close())
 	}
-	t.Cleanup(func() { _ = unix.Munmap(u.rings) })
 	if u.sqes, err = unix.Mmap(u.fd, 0x10000000, 64, prot, unix.MAP_SHARED); err != nil {
-		t.Fatal(err)
+		return nil, errors.Join(err, u.close())
 	}
-	t.Cleanup(func() { _ = unix.Munmap(u.sqes) })
-	return u
+	return u, nil
+}
+
+func (u *uring) close() error {
+	if u.sqes != nil {
+		_ = unix.Munmap(u.sqes)
+	}
+	if u.rings != nil {
+		_ = unix.Munmap(u.rings)
+	}
+	return unix.Close(u.fd)
 }
 
 func (u *uring) at(place int) *uint32 {
@@ -55,14 +62,15 @@ func (u *uring) at(place int) *uint32 {
 }
 
 // do submits an operation on fd and waits for its result: a count, or an error.
-// In is the descriptor that splice and tee read from, addr what read writes to.
-func (u *uring) do(op byte, fd, in int, addr unsafe.Pointer, size int) (int, error) {
+// In is the descriptor that splice and tee read from, addr what read writes to
+// and off where it reads, -1 for a pipe.
+func (u *uring) do(op byte, fd, in int, addr unsafe.Pointer, size int, off int64) (int, error) {
 	ne := binary.NativeEndian
 	sqe := u.sqes
 	clear(sqe)
 	sqe[0] = op
 	ne.PutUint32(sqe[4:], uint32(fd))
-	ne.PutUint64(sqe[8:], 1<<64-1) // no offset
+	ne.PutUint64(sqe[8:], uint64(off))
 	ne.PutUint64(sqe[16:], uint64(uintptr(addr)))
 	if op == uringSplice {
 		ne.PutUint64(sqe[16:], 1<<64-1)

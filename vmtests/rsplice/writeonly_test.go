@@ -23,7 +23,12 @@ type peek struct {
 // and to file, if they write at all.
 func peeks(t *testing.T, s *server, b []byte, file int) []peek {
 	t.Helper()
-	pipe, other, ring := s.pipe[0], newPipe(t), newUring(t)
+	pipe, other := s.pipe[0], newPipe(t)
+	ring, err := newUring()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ring.close() })
 	null := open(t, os.DevNull, unix.O_WRONLY)
 	near, _ := newSocket(t)
 	tcp, _ := newTCP(t)
@@ -35,7 +40,7 @@ func peeks(t *testing.T, s *server, b []byte, file int) []peek {
 		}
 	}
 	uring := func(op byte, fd, in int) func() (int, error) {
-		return func() (int, error) { return ring.do(op, fd, in, unsafe.Pointer(&b[0]), len(b)) }
+		return func() (int, error) { return ring.do(op, fd, in, unsafe.Pointer(&b[0]), len(b), -1) }
 	}
 	return []peek{
 		{"read", func() (int, error) { return unix.Read(pipe, b) }, unix.EACCES},
