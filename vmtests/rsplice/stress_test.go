@@ -121,7 +121,8 @@ func stressRound(t *testing.T, seed uint64, total *tally) {
 
 	stop := make(chan struct{})
 	clone := cloneOf(t, s)
-	nonblock(t, s.device) // others read it too
+	nonblock(t, s.device) // what poll(2) says is there, another may have read
+	nonblock(t, clone)
 	var workers sync.WaitGroup
 	for i, device := range []int{s.device, s.device, clone} {
 		w := newWorker(t, s, device, rand.New(rand.NewPCG(seed, uint64(i+1))), total)
