@@ -46,6 +46,7 @@ func guestFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "net", Category: category, Usage: "give the guest a network card behind QEMU's NAT"},
 		&cli.DurationFlag{Name: "silence", Value: 2 * time.Minute, Category: category, Usage: "give up when neither console nor tests said anything for `TIME`"},
 		&cli.DurationFlag{Name: "timeout", Value: 10 * time.Minute, Category: category, Usage: "give up when the guest has run for `TIME`"},
+		&cli.BoolFlag{Name: "dump", Category: category, Usage: "keep the memory of a guest that hangs or panics, as a core for gdb"},
 		&cli.StringFlag{Name: "o", Category: category, Usage: "keep the run in `DIR` (default: a new folder in the cache)"},
 	}
 }
@@ -60,7 +61,7 @@ func kernelFrom(c *cli.Command) run.Kernel {
 func guestFrom(c *cli.Command) (run.Guest, error) {
 	g := run.Guest{
 		MemoryMiB: c.Int("memory"), CPUs: c.Int("cpus"), Accel: c.String("accel"),
-		Deterministic: c.Bool("deterministic"), Seed: c.Int64("seed"), Cold: c.Bool("cold"),
+		Deterministic: c.Bool("deterministic"), Seed: c.Int64("seed"), Cold: c.Bool("cold"), Core: c.Bool("dump"),
 		Append: c.StringSlice("append"), Net: c.Bool("net"),
 		Silence: c.Duration("silence"), Deadline: c.Duration("timeout"),
 	}

@@ -61,6 +61,8 @@ type Guest struct {
 	// Cold boots the guest even when one like it has booted before and could
 	// go on from there.
 	Cold bool
+	// Core keeps the guest's memory when it hangs or panics.
+	Core bool
 	// Silence and Deadline are the run's two clocks; 0 stops a clock.
 	Silence, Deadline time.Duration
 }

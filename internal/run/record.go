@@ -29,6 +29,7 @@ const (
 	eventsFile   = "events.json"
 	vmFile       = "vm.json"
 	configFile   = "config"
+	coreFile     = "core"
 )
 
 // maxRecorded bounds each file that Rejudge reads, in bytes: a little more

@@ -11,6 +11,7 @@ import (
 
 	"github.com/runvm/runvm/initramfs"
 	"github.com/runvm/runvm/internal/gotest"
+	"github.com/runvm/runvm/internal/sh"
 	"github.com/runvm/runvm/internal/verdict"
 	"github.com/runvm/runvm/internal/vm"
 	"github.com/runvm/runvm/internal/wire"
@@ -198,12 +199,16 @@ func (c *Conductor) boot(ctx context.Context, g Guest, built *Built, progs *prog
 	if err != nil {
 		return err
 	}
-	machine.TTY = rec.tty != nil
+	machine.TTY, machine.PauseOnPanic = rec.tty != nil, g.Core
+	core := ""
+	if g.Core {
+		core = filepath.Join(rec.dir, coreFile)
+	}
 	return c.stage("boot", func() (string, error) {
 		result, err := vm.Run(ctx, machine, vm.Options{
 			TTY:     rec.tty,
 			Console: rec.console, Results: rec.results, OnRecord: rec.record,
-			Silence: g.Silence, Deadline: g.Deadline, Ask: true, Echo: c.Sh.Echo,
+			Silence: g.Silence, Deadline: g.Deadline, Ask: true, Core: core, Echo: c.Sh.Echo,
 			Snapshots: c.snapshots(g),
 		})
 		if err != nil {
@@ -211,6 +216,9 @@ func (c *Conductor) boot(ctx context.Context, g Guest, built *Built, progs *prog
 		}
 		if ctx.Err() != nil {
 			return "", context.Cause(ctx)
+		}
+		if result.Core {
+			c.say("core: %s", sh.Quote("gdb", built.Vmlinux, core))
 		}
 		return milestones(result), rec.ended(machine, result)
 	})

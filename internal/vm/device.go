@@ -33,7 +33,7 @@ type ends struct {
 
 // devices lists what m consists of, in the order QEMU is told.
 func (m *Machine) devices(e ends) []device {
-	d := []device{board(), m.processor(), m.accelerator(), m.clock(), console(e), control(e), results(e)}
+	d := []device{m.board(), m.processor(), m.accelerator(), m.clock(), console(e), control(e), results(e)}
 	if m.TTY {
 		d = append(d, terminal(e))
 	}
@@ -68,13 +68,17 @@ func (m *Machine) args(e ends) []string {
 // board is q35 without what no guest test needs. i8042=off saves 0.3 s at
 // power-off. The guest's reset ends QEMU; its panic does not, so that the
 // console has everything the kernel says after it.
-func board() device {
+func (m *Machine) board() device {
+	panicked := "none"
+	if m.PauseOnPanic {
+		panicked = "pause"
+	}
 	return device{
 		qemu: []string{
 			"-nodefaults", "-no-user-config", "-display", "none", "-nic", "none",
 			"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
 			"-machine", "q35,i8042=off,usb=off,vmport=off,smm=off,sata=off,dump-guest-core=off",
-			"-no-reboot", "-action", "panic=none",
+			"-no-reboot", "-action", "panic=" + panicked,
 			"-device", "pvpanic-pci",
 		},
 		kernel: []string{"panic=-1"},

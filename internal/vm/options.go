@@ -32,6 +32,10 @@ type Options struct {
 	// Ask makes a guest that ran out of time say what it was doing, which takes
 	// a few seconds, 15 at most: see Result.Asked. It must be Linux.
 	Ask bool
+	// Core is a file for the guest's memory, an ELF core, when the guest ran out
+	// of time or panicked; "" is none. It has holes: it takes no more room than
+	// the guest used.
+	Core string
 	// Snapshots is a folder for snapshots of guests that wait for a Payload;
 	// "" is none, and every run then boots. With it, of machines that are the
 	// same but for Payload only the first boots: the others go on from where
@@ -104,6 +108,8 @@ type Result struct {
 	// Registers are the CPUs' at that moment, as QEMU prints them, of a guest
 	// that did not answer; at most 64 KiB.
 	Registers string `json:"registers,omitempty"`
+	// Core says that Options.Core was written.
+	Core bool `json:"core,omitempty"`
 	// Stderr is the end of what QEMU wrote to standard error, at most 4 KiB.
 	Stderr string `json:"stderr,omitempty"`
 	// ConsoleTail is the end of the console, at most 4 KiB.

@@ -196,12 +196,12 @@ func (r *run) watch(ctx context.Context) error {
 			return nil
 		case <-deadline:
 			r.end(Deadline, fmt.Sprintf("not over after %v", r.options.Deadline))
-			return r.ask(ctx)
+			return r.late(ctx)
 		case <-silence:
 			left := r.options.Silence - (r.since() - time.Duration(r.heard.Load()))
 			if left <= 0 {
 				r.end(Silence, fmt.Sprintf("neither console nor results said anything for %v", r.options.Silence))
-				return r.ask(ctx)
+				return r.late(ctx)
 			}
 			silence = time.After(left)
 		case e := <-r.events:
@@ -211,12 +211,23 @@ func (r *run) watch(ctx context.Context) error {
 			switch r.note(e) {
 			case "":
 			case Panicked:
+				if err := r.dump(ctx); err != nil {
+					return err
+				}
 				grace = time.After(panicTime)
 			default:
 				grace = time.After(offTime)
 			}
 		}
 	}
+}
+
+// late does what is wanted of a guest that ran out of time.
+func (r *run) late(ctx context.Context) error {
+	if err := r.dump(ctx); err != nil {
+		return err
+	}
+	return r.ask(ctx)
 }
 
 // expiry is a clock that never rings for 0.

@@ -73,6 +73,10 @@ type Machine struct {
 	// TTY gives the guest a terminal, hvc0, connected to Options.TTY.
 	TTY bool
 
+	// PauseOnPanic stops the guest when its kernel panics, before it has said
+	// all of it, so that its memory can be dumped; see Options.Core.
+	PauseOnPanic bool
+
 	tscKHz int64 // frequency of the time stamp counter the guest sees, 0 unknown
 }
 
