@@ -11,6 +11,16 @@
 // All tests with a READ run twice: the page cache as its destination, and the
 // reader's own memory (FOPEN_DIRECT_IO).
 //
+// TestErrors has a test for each row of ERRORS in the manual. Some need a kernel
+// with what is in more.config. TestStress and TestFuzz are short unless told
+// otherwise, TestNothingHasLeaked needs a kernel that looks for leaks:
+//
+//	runvm test -profile debug -append kmemleak=on -append page_poison=1 \
+//		-append rsplice.stress=10m -append rsplice.fuzz=1000000 ...
+//
+// Folder mutations has kernels that must be caught, each by the test it names:
+// make mutants.
+//
 // A kernel without the call skips them, by one sentence. That is for runs on
 // kernels without the series; with it, a skip is a failure of the kernel.
 package rsplice
