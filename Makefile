@@ -4,7 +4,7 @@ KERNEL  ?= 6.12
 PATCHES ?= patches/linux-6.12
 LINT     = go tool -modfile=tools/go.mod
 
-.PHONY: help build check test host guest e2e mutants bench boots
+.PHONY: help build check test host guest e2e mutants lkdtm bench boots
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,9 @@ e2e: build ## runvm itself: verdicts of kernels that really crash, hang, stay si
 
 mutants: build ## each rule of rsplice(2) taken from the kernel in turn: the test for it must fail
 	go test -tags e2e -count 1 -timeout 120m -run '^TestMutants$$' -v ./internal/e2e -mutants
+
+lkdtm: build ## every crash the kernel's own crash module knows, and what runvm says of each (UPDATE=-update: into docs)
+	go test -tags e2e -count 1 -timeout 120m -parallel 2 -v -run '^TestLKDTM$$' ./internal/e2e -catalogue $(UPDATE)
 
 bench: build ## seconds: cold and warm builds, command to verdict, start of QEMU to first event
 	go test -tags e2e -count 1 -timeout 60m -run '^$$' -bench . ./internal/e2e
