@@ -47,6 +47,7 @@ type recorded struct {
 	End     verdict.End       `json:"end"`
 	EndNote string            `json:"end_note,omitempty"`
 	Asked   int64             `json:"asked,omitempty"`
+	Cut     bool              `json:"cut,omitempty"`
 	Run     verdict.Run       `json:"run"`
 	Symbols symbols           `json:"symbols,omitzero"`
 	Allow   []verdict.Allowed `json:"allow,omitempty"`
@@ -111,7 +112,7 @@ func (r *recorder) record(rec wire.Record) {
 
 // ended writes down how the VM ended.
 func (r *recorder) ended(m vm.Machine, result *vm.Result) error {
-	r.in.End, r.in.EndNote, r.in.Asked = verdict.End(result.Reason), result.Detail, result.Asked
+	r.in.End, r.in.EndNote, r.in.Asked, r.in.Cut = verdict.End(result.Reason), result.Detail, result.Asked, result.Cut
 	if result.Registers != "" {
 		r.in.EndNote += "; it answers neither sysrq nor an NMI: " + pointers(result.Registers)
 	}
@@ -191,7 +192,7 @@ func judgeOne(dir string) (*verdict.Report, []gotest.Event, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	in := verdict.In{Plan: rec.Plan, End: rec.End, EndNote: rec.EndNote, Asked: rec.Asked, Allow: rec.Allow, Run: rec.Run}
+	in := verdict.In{Plan: rec.Plan, End: rec.End, EndNote: rec.EndNote, Asked: rec.Asked, Cut: rec.Cut, Allow: rec.Allow, Run: rec.Run}
 	if in.Console, err = readBounded(filepath.Join(dir, consoleFile)); err != nil {
 		return nil, nil, err
 	}

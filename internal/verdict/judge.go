@@ -25,6 +25,8 @@ type In struct {
 	// Asked is where in Console the kernel's answers begin, in bytes, when it
 	// was asked what it was doing because a clock had run out; 0 when not.
 	Asked int64
+	// Cut says that Console or Records are not whole: there was too much.
+	Cut bool
 	// Allow are complaints that are known and do not count, as of Run.Started.
 	Allow []Allowed
 	Run   Run
@@ -76,6 +78,7 @@ func Judge(in In) *Report {
 	j.charge()
 	j.taint()
 	j.ending()
+	j.outOfMemory()
 	j.sum()
 	return j.report
 }
@@ -137,6 +140,9 @@ func (j *judge) sum() {
 	r.Verdict, r.Reason = ofPrograms(r.Programs)
 	if j.own != "" && rank(j.own) >= rank(r.Verdict) {
 		r.Verdict, r.Reason = j.own, j.why
+	}
+	if j.in.Cut {
+		r.Notes = append(r.Notes, "the guest flooded the host: its console or its results are cut, and say where")
 	}
 	for _, p := range j.in.Plan {
 		if j.traces[p.ID].tally.flooded {

@@ -355,3 +355,27 @@ func TestAllowedComplaintsDoNotCount(t *testing.T) {
 		t.Errorf("%s (%s)", r.Verdict, r.Reason)
 	}
 }
+
+// A process that was killed for memory explains what did not end.
+func TestFullMemoryIsNamed(t *testing.T) {
+	t.Parallel()
+	in := good()
+	in.Records = records(ran("A?"), wire.Record{Type: wire.Exit, ID: id, Code: 137, Signal: 9}, done)
+	in.Plan = plan("TestA")
+	in.Run.Machine.MemoryMiB = 256
+	in.Console = append(in.Console, "[    1.200000] fuse.test invoked oom-killer: gfp_mask=0x140cca(GFP_HIGHUSER_MOVABLE|__GFP_COMP), order=0, oom_score_adj=0\n[    1.300000] Out of memory: Killed process 37 (fuse.test) total-vm:1kB, anon-rss:1kB\n"...)
+	r := Judge(in)
+	want := "the guest's memory of 256 MiB was full: the kernel killed fuse.test (-memory gives it more)"
+	if r.Verdict != Incomplete || r.Programs[0].Tests[0].Reason != want || r.Reason != id+": TestA: "+want {
+		t.Errorf("%s (%s), test %+v", r.Verdict, r.Reason, r.Programs[0].Tests[0])
+	}
+	good := good()
+	good.Console = in.Console
+	if r := Judge(good); r.Verdict != Pass {
+		t.Errorf("%s (%s) where the tests passed", r.Verdict, r.Reason)
+	}
+	good.Cut = true
+	if r := Judge(good); len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "flooded") {
+		t.Errorf("notes %q of a flood", r.Notes)
+	}
+}
