@@ -23,7 +23,7 @@ const (
 
 // A mount is a mounted server process, seen from the test.
 type mount struct {
-	t        *testing.T
+	t        testing.TB
 	dir      string
 	backing  string // the directory served, "" when contents are in memory
 	config   config
@@ -43,7 +43,7 @@ func makeFile(name string, number uint64, size int64) file {
 }
 
 // start mounts what c says. The mount ends with the test.
-func start(t *testing.T, c config, files ...file) *mount {
+func start(t testing.TB, c config, files ...file) *mount {
 	t.Helper()
 	poison(t)
 	c.Dir, c.Files = t.TempDir(), files
@@ -71,7 +71,7 @@ func start(t *testing.T, c config, files ...file) *mount {
 }
 
 // writeFile puts f's bytes into a file of that name.
-func writeFile(t *testing.T, name string, f file) {
+func writeFile(t testing.TB, name string, f file) {
 	t.Helper()
 	data := make([]byte, f.Data)
 	_, _ = f.Of.ReadAt(data, 0) // never fails
@@ -298,7 +298,7 @@ func mapFile(t *testing.T, f *os.File, size int64, prot, flags int) []byte {
 }
 
 // within runs do and fails the test when it takes longer than patience.
-func within(t *testing.T, what string, do func()) {
+func within(t testing.TB, what string, do func()) {
 	t.Helper()
 	done := make(chan struct{})
 	go func() {
@@ -309,7 +309,7 @@ func within(t *testing.T, what string, do func()) {
 }
 
 // await fails the test when done is not closed within patience.
-func await(t *testing.T, what string, done <-chan struct{}) {
+func await(t testing.TB, what string, done <-chan struct{}) {
 	t.Helper()
 	select {
 	case <-done:

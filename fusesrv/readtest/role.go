@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,8 +17,9 @@ const Env = "READTEST_ROLE"
 const (
 	roleServe = "serve" // serve as in says
 	roleRead  = "read:" // read all of a file
-	roleHog   = "hog:"  // use memory
-	hogTime   = 3 * time.Second
+	roleHog   = "hog:"  // use so many MiB of memory until the end of in
+
+	hogIsFull = "full"
 )
 
 // Role plays the role that Env names and tells whether there was one: TestMain
@@ -32,7 +32,7 @@ func Role(role string, in io.Reader, out, errs io.Writer) bool {
 	if name, ok := strings.CutPrefix(role, roleRead); ok {
 		_, err = os.ReadFile(name)
 	} else if mib, ok := strings.CutPrefix(role, roleHog); ok {
-		err = hog(mib, out)
+		err = hog(mib, in, out)
 	} else {
 		err = serve(in, out)
 	}
@@ -42,19 +42,22 @@ func Role(role string, in io.Reader, out, errs io.Writer) bool {
 	return true
 }
 
-// hog uses so many MiB of memory, says so, and keeps them for a while.
-func hog(mib string, out io.Writer) error {
+// hog uses memory, says how much, and keeps it.
+func hog(mib string, in io.Reader, out io.Writer) error {
+	const piece = 32
 	var size int
 	if _, err := fmt.Sscan(mib, &size); err != nil {
 		return err
 	}
-	mem, err := unix.Mmap(-1, 0, size<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_POPULATE)
-	if err != nil {
-		return err
+	for done := 0; done < size; done += piece {
+		_, err := unix.Mmap(-1, 0, min(piece, size-done)<<20, unix.PROT_READ|unix.PROT_WRITE,
+			unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_POPULATE)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(out, done, "MiB")
 	}
-	if _, err := fmt.Fprintln(out, "full"); err != nil {
-		return err
-	}
-	time.Sleep(hogTime)
-	return unix.Munmap(mem)
+	fmt.Fprintln(out, hogIsFull)
+	_, err := io.Copy(io.Discard, in)
+	return err
 }

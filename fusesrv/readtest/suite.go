@@ -48,7 +48,7 @@ func Run(t *testing.T, p fusesrv.Path) {
 }
 
 // need skips the test where p cannot be.
-func need(t *testing.T, p fusesrv.Path) {
+func need(t testing.TB, p fusesrv.Path) {
 	t.Helper()
 	guest.Need(t)
 	if p.InKernel {
