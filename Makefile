@@ -4,10 +4,10 @@ KERNEL  ?= 6.12
 PATCHES ?= patches/linux-6.12
 LINT     = go tool -modfile=tools/go.mod
 
-.PHONY: help build check test host guest e2e mutants lkdtm bench boots
+.PHONY: help build check test host guest e2e mutants lkdtm bench bench-readpaths boots
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' Makefile
 
 build: ## ./runvm
 	go build -o runvm ./cmd/runvm
@@ -25,7 +25,7 @@ host:
 test: check guest e2e ## everything: check, then guest tests, then runvm itself against real kernels
 
 guest: build ## the guest tests on the patched kernel
-	./runvm test -kernel $(KERNEL) -patches $(PATCHES) ./vmtests/... ./fusesrv/...
+	./runvm test -kernel $(KERNEL) -patches $(PATCHES) -timeout 30m ./vmtests/... ./fusesrv/...
 
 e2e: build ## runvm itself: verdicts of kernels that really crash, hang, stay silent
 	go test -tags e2e -count 1 -timeout 60m ./internal/e2e
@@ -38,6 +38,9 @@ lkdtm: build ## every crash the kernel's own crash module knows, and what runvm 
 
 bench: build ## seconds: cold and warm builds, command to verdict, start of QEMU to first event
 	go test -tags e2e -count 1 -timeout 60m -run '^$$' -bench . ./internal/e2e
+
+bench-readpaths: build ## what each way to answer a FUSE READ costs, in instructions and in time (RUNS=6)
+	./vmtests/readbench/compare.sh $(KERNEL) $(PATCHES) $(RUNS)
 
 boots: build ## 200 boots of 200 on a loaded machine
 	go test -count 1 -timeout 120m -run '^TestBoots$$' ./internal/vm -boots 200 -kernel $$(./runvm build -print vmlinux)
