@@ -114,7 +114,7 @@ func (c *tally) log(t *testing.T) {
 func stressRound(t *testing.T, seed uint64, total *tally) {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	s := mountSize(t, 0, rsplice.InitFlag, stressPages)
-	millis := 300 + rng.IntN(900)
+	millis := 500 + rng.IntN(2500)
 	var out bytes.Buffer
 	reader := as("churn", fmt.Sprintf("%d %d %d %s", seed, millis, s.size, s.file()))
 	reader.Stdout = &out
