@@ -251,7 +251,8 @@ func (s *Stuck) Why(program string) string {
 	if len(s.Blocked) > 0 {
 		return s.blocked()
 	}
-	for _, t := range s.CPUs {
+	if len(s.CPUs) > 0 {
+		t := s.CPUs[0]
 		where := "runs in " + cmp.Or(t.waits().Func, "the kernel")
 		if t.User {
 			where = "runs outside of the kernel"

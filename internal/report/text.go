@@ -302,7 +302,11 @@ func Again(r *verdict.Report, p *verdict.Program) []string {
 	}
 	var names []string
 	seen := map[string]bool{}
-	for _, test := range telling(p.Tests) {
+	listed := telling(p.Tests)
+	if len(listed) == 1 {
+		return append(args, "-run", pattern(listed[0].Name), p.Arg)
+	}
+	for _, test := range listed {
 		top, _, _ := strings.Cut(test.Name, "/")
 		if !seen[top] {
 			seen[top] = true
@@ -316,4 +320,14 @@ func Again(r *verdict.Report, p *verdict.Program) []string {
 		args = append(args, "-run", "^("+strings.Join(names, "|")+")$")
 	}
 	return append(args, p.Arg)
+}
+
+// pattern is the -run that chooses just the test called name. A name with
+// blanks in it has none in the pattern: the testing package sees underscores.
+func pattern(name string) string {
+	parts := strings.Split(name, "/")
+	for i, p := range parts {
+		parts[i] = "^" + regexp.QuoteMeta(p) + "$"
+	}
+	return strings.Join(parts, "/")
 }
