@@ -1,253 +1,127 @@
 package patch
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
+	"context"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 
-	"github.com/bluekeyes/go-gitdiff/gitdiff"
-
-	"github.com/runvm/runvm/kernel/source"
+	"github.com/runvm/runvm/kernel/patch/mail"
 )
 
-// Load reads the series at each path: a folder of *.patch files (in the order
-// of their names, without the cover letter), one patch, or an mbox. A patch
-// that names paths outside of the tree, makes a link that points there, is
-// larger than the bounds above or changes nothing is ErrRefused.
+// Load reads the series at each path with a Loader of nothing.
 func Load(paths []string) ([]Series, error) {
-	var all []Series
-	count := 0
-	for _, path := range paths {
-		mails, err := read(path)
-		if err != nil {
-			return nil, fmt.Errorf("read patches %s: %w", path, err)
+	return new(Loader).Load(context.Background(), paths)
+}
+
+// Load reads the series that each spec names, as Read does, and refuses one
+// that is not whole.
+func (l *Loader) Load(ctx context.Context, specs []string) ([]Series, error) {
+	all, err := l.Read(ctx, specs)
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		if err := all[i].whole(); err != nil {
+			return nil, fmt.Errorf("read patches %s: %w", all[i].Path, err)
 		}
-		if count += len(mails); count > MaxPatches {
-			return nil, fmt.Errorf("read patches %s: %w: more than %d patches", path, ErrRefused, MaxPatches)
-		}
-		series := Series{Path: path}
-		for _, m := range mails {
-			p, err := parse(m.name, m.text)
-			if errors.Is(err, errCover) {
-				continue
-			}
-			if err != nil {
-				return nil, fmt.Errorf("read patches %s: %s: %w", path, m.name, err)
-			}
-			series.Patches = append(series.Patches, p)
-		}
-		if len(series.Patches) == 0 {
-			return nil, fmt.Errorf("read patches %s: %w: no patch in it", path, ErrRefused)
-		}
-		all = append(all, series)
 	}
 	return all, nil
 }
 
-// A mail is the text of one patch and what to call it.
-type mail struct {
-	name string
-	text []byte
-}
-
-// read returns the mails at path, which may be a folder, a patch or an mbox.
-func read(path string) ([]mail, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, errors.Unwrap(err)
-	}
-	if info.IsDir() {
-		return readDir(path)
-	}
-	return readFile(path)
-}
-
-func readDir(dir string) ([]mail, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	var mails []mail
-	for _, entry := range entries {
-		if filepath.Ext(entry.Name()) != ".patch" || strings.HasPrefix(entry.Name(), "0000-") {
-			continue
-		}
-		if len(mails) > MaxPatches {
-			break // Load says that there are too many
-		}
-		one, err := readFile(filepath.Join(dir, entry.Name()))
+// Read reads the series that each spec names: a folder of patches, a patch,
+// an mbox, a Maildir, "-", a range TREE:BASE..TIP, a Message-ID or the address
+// of a mail archive. A patch that names paths outside of the tree, makes a
+// link that points there, is larger than the bounds above or changes nothing
+// is ErrRefused; so are mails that hold more than one series.
+func (l *Loader) Read(ctx context.Context, specs []string) ([]Series, error) {
+	var all []Series
+	count := 0
+	for _, spec := range specs {
+		s, err := l.readOne(ctx, spec)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", entry.Name(), err)
+			return nil, fmt.Errorf("read patches %s: %w", spec, err)
 		}
-		mails = append(mails, one...)
+		if count += len(s.Patches); count > MaxPatches {
+			return nil, fmt.Errorf("read patches %s: %w: more than %d patches", spec, ErrRefused, MaxPatches)
+		}
+		all = append(all, *s)
 	}
-	return mails, nil
+	return all, nil
 }
 
-// readFile returns the mails of a file: one, unless it is an mbox of more.
-func readFile(path string) ([]mail, error) {
-	// Before it is opened, for that would wait for the other end of a pipe.
-	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%w: not a file", ErrRefused)
-	}
-	f, err := os.Open(path)
+func (l *Loader) readOne(ctx context.Context, spec string) (*Series, error) {
+	mails, kind, err := l.mails(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxMbox+1))
+	s, err := gather(mails, kind)
 	if err != nil {
 		return nil, err
 	}
-	if len(text) > maxMbox {
-		return nil, fmt.Errorf("%w: larger than %d MiB", ErrRefused, maxMbox>>20)
+	s.Path = spec
+	if s.BaseCommit == "" {
+		s.BaseCommit = l.rangeBase(ctx, spec)
 	}
-	name := filepath.Base(path)
-	texts := splitMbox(text)
-	if len(texts) == 1 {
-		return []mail{{name, texts[0]}}, nil
-	}
-	mails := make([]mail, len(texts))
-	for i, text := range texts {
-		mails[i] = mail{fmt.Sprintf("%s#%d", name, i+1), text}
-	}
-	return mails, nil
+	return s, nil
 }
 
-// errCover is a mail that introduces a series and has no patch itself.
-var errCover = errors.New("cover letter")
-
-var coverNumber = regexp.MustCompile(`\[[^\]]*\b0+/[0-9]+\]`)
-
-// parse reads one mail and checks the patch in it.
-func parse(name string, text []byte) (Patch, error) {
-	if len(text) > MaxMailSize {
-		return Patch{}, fmt.Errorf("%w: larger than %d MiB", ErrRefused, MaxMailSize>>20)
+// whole returns an error when a patch of the series is missing.
+func (s *Series) whole() error {
+	if len(s.Missing) == 0 {
+		return nil
 	}
-	subject, body, err := decodeMail(text)
-	if err != nil {
-		return Patch{}, fmt.Errorf("%w: %w", ErrRefused, err)
+	const most = 10
+	var names []string
+	for _, n := range s.Missing[:min(len(s.Missing), most)] {
+		names = append(names, fmt.Sprintf("%d/%d", n, s.Total))
 	}
-	files, err := readDiff(body)
-	if err != nil {
-		return Patch{}, fmt.Errorf("%w: %w", ErrRefused, err)
+	if len(s.Missing) > most {
+		names = append(names, fmt.Sprintf("%d more", len(s.Missing)-most))
 	}
-	if len(files) == 0 {
-		if coverNumber.MatchString(subject) {
-			return Patch{}, errCover
+	err := fmt.Errorf("%w: v%d of the series lacks %s", ErrRefused, s.Version, strings.Join(names, ", "))
+	for _, note := range s.Notes {
+		// What was found in place of a missing patch explains it.
+		if strings.Contains(note, olderNote) {
+			return fmt.Errorf("%w (%s)", err, note)
 		}
-		return Patch{}, fmt.Errorf("%w: it changes nothing", ErrRefused)
 	}
-	sum := sha256.Sum256(text)
-	p := Patch{Name: name, Subject: cleanSubject(subject), Digest: hex.EncodeToString(sum[:]), raw: body, diffs: files}
+	return err
+}
+
+// parse checks the patch in a mail.
+func parse(m mail.Mail) (Patch, error) {
+	if m.Flaw != "" {
+		return Patch{}, fmt.Errorf("%w: %s", ErrRefused, m.Flaw)
+	}
+	if !m.HasDiff() {
+		return Patch{}, fmt.Errorf("%w: %w", ErrRefused, errEmpty)
+	}
+	files, err := readDiff(m.Text)
+	if err == nil && len(files) == 0 {
+		err = errEmpty
+	}
+	if err != nil {
+		return Patch{}, fmt.Errorf("%w: %s", ErrRefused, mail.Printable(err.Error()))
+	}
+	p := Patch{Name: m.Name, Subject: m.Title, Digest: m.Digest, Number: m.Tag.Number, raw: m.Text, diffs: files, mail: m}
 	if p.Files, err = checkFiles(files); err != nil {
 		return Patch{}, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	return p, nil
 }
 
-// readDiff reads the files changed by a patch, named as "git apply -p1" names
-// them.
-func readDiff(body []byte) ([]*gitdiff.File, error) {
-	files, _, err := gitdiff.Parse(bytes.NewReader(body))
-	if err != nil || bytes.HasPrefix(body, []byte(gitHeader)) || bytes.Contains(body, []byte("\n"+gitHeader)) {
-		return files, err
+// parseAll returns the patches in mails. The error names the mail.
+func parseAll(mails []mail.Mail) ([]Patch, error) {
+	if len(mails) > MaxPatches {
+		return nil, fmt.Errorf("%w: more than %d patches", ErrRefused, MaxPatches)
 	}
-	// A diff that git did not make: the names still have their first folder.
-	for _, f := range files {
-		for _, name := range []*string{&f.OldName, &f.NewName} {
-			if *name == "" {
-				continue
-			}
-			first, rest, found := strings.Cut(*name, "/")
-			if !found || first == "" {
-				return nil, fmt.Errorf("path %q has no folder such as a/ to leave out", *name)
-			}
-			*name = rest
+	var all []Patch
+	for _, m := range mails {
+		p, err := parse(m)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", m.Name, err)
 		}
+		all = append(all, p)
 	}
-	return files, nil
-}
-
-// gitHeader starts each file in a diff made by git.
-const gitHeader = "diff --git "
-
-// checkFiles returns the paths that files touch, sorted, or why they must not
-// be touched.
-func checkFiles(files []*gitdiff.File) ([]string, error) {
-	var paths []string
-	for _, f := range files {
-		if err := checkFile(f); err != nil {
-			return nil, err
-		}
-		if f.OldName != "" && !f.IsCopy {
-			paths = append(paths, f.OldName)
-		}
-		if f.NewName != "" {
-			paths = append(paths, f.NewName)
-		}
-	}
-	slices.Sort(paths)
-	return slices.Compact(paths), nil
-}
-
-func checkFile(f *gitdiff.File) error {
-	for _, name := range []string{f.OldName, f.NewName} {
-		if name == "" {
-			continue
-		}
-		if err := source.CheckPath(name); err != nil {
-			return err
-		}
-	}
-	if f.IsBinary {
-		return checkBinary(f)
-	}
-	if f.NewMode&kindMask == gitlink {
-		return fmt.Errorf("%s: a submodule", f.NewName)
-	}
-	if f.NewMode&kindMask == symlink && f.IsNew {
-		return source.CheckLink(f.NewName, added(f))
-	}
-	return nil
-}
-
-// The kinds of what is not a file, in the modes of git.
-const (
-	kindMask = 0o170000
-	symlink  = 0o120000
-	gitlink  = 0o160000
-)
-
-func checkBinary(f *gitdiff.File) error {
-	if f.BinaryFragment == nil {
-		return fmt.Errorf("%s: a binary change without its data", f.NewName)
-	}
-	for _, fragment := range []*gitdiff.BinaryFragment{f.BinaryFragment, f.ReverseBinaryFragment} {
-		if fragment != nil && (fragment.Size < 0 || fragment.Size > maxBinary) {
-			return fmt.Errorf("%s: a binary change larger than %d MiB", f.NewName, maxBinary>>20)
-		}
-	}
-	return nil
-}
-
-// added returns the content that a patch gives a new file.
-func added(f *gitdiff.File) string {
-	var text strings.Builder
-	for _, fragment := range f.TextFragments {
-		for _, line := range fragment.Lines {
-			if line.Op == gitdiff.OpAdd {
-				text.WriteString(line.Line)
-			}
-		}
-	}
-	return text.String()
+	return all, nil
 }

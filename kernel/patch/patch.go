@@ -8,21 +8,45 @@ import (
 	"errors"
 
 	"github.com/bluekeyes/go-gitdiff/gitdiff"
+
+	"github.com/runvm/runvm/kernel/patch/mail"
 )
 
 // The bounds of what Load accepts.
 const (
-	MaxPatches  = 512      // patches in one call
-	MaxMailSize = 64 << 20 // bytes of one patch
+	MaxPatches  = 512          // patches in one call; the longest series of the lists have some 200
+	MaxMailSize = mail.MaxSize // bytes of one patch
 
-	maxMbox   = 256 << 20 // bytes of one file
-	maxBinary = 16 << 20  // bytes of one binary file in a patch
+	maxBinary   = 16 << 20 // bytes of one binary file in a patch; firmware and logos are smaller
+	maxBinaries = 64 << 20 // bytes of all binary files in a patch
 )
 
 // A Series is what one -patches flag names.
 type Series struct {
 	Path    string // as the user wrote it
 	Patches []Patch
+
+	Title      string   // of its cover letter, else of its first patch
+	Version    int      // from 1
+	Total      int      // patches it says it has, 0 where it does not number them
+	Missing    []int    // numbers that were not found; Load refuses a series with some
+	BaseCommit string   // commit the series says it was made on, "" when it does not
+	Needs      []string // ids (git patch-id --stable) of patches it says it needs below it
+	Trailers   []Trailer
+	Notes      []string // what the user should know of how it was read, a line each
+
+	cover *mail.Mail
+}
+
+// HasCover says whether a cover letter came with the series.
+func (s *Series) HasCover() bool { return s.cover != nil }
+
+// A Trailer was given to a series in an answer. It changes no tree.
+type Trailer struct {
+	Key    string // "Tested-by"
+	Value  string // "Name <address>"
+	From   string // who sent the answer: "Name <address>"
+	Number int    // of the patch it was given to, 0 for all of the series
 }
 
 // A Patch is one change of a series.
@@ -31,10 +55,15 @@ type Patch struct {
 	Subject string   // of the mail without "[PATCH 1/2]", "" when it has none
 	Digest  string   // SHA-256 of the patch as it was read, in hex
 	Files   []string // paths it touches, sorted
+	Number  int      // in the series, from 1; 0 where it has no number
 
 	raw   []byte // what git is given
 	diffs []*gitdiff.File
+	mail  mail.Mail
 }
+
+// From is the sender of the patch, "" for one that was not sent.
+func (p *Patch) From() string { return p.mail.From }
 
 // An Applied is a patch that is in the tree Apply returned.
 type Applied struct {
@@ -48,4 +77,7 @@ type Applied struct {
 
 // ErrRefused is a patch that is not handed to git, or whose effect is not
 // what was read in it.
-var ErrRefused = errors.New("refused")
+var ErrRefused = mail.ErrRefused
+
+// errEmpty is a mail without a patch where one was wanted.
+var errEmpty = errors.New("it changes nothing")

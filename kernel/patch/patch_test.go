@@ -13,8 +13,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/runvm/runvm/internal/sh"
+	"github.com/runvm/runvm/kernel/patch/mail"
 	"github.com/runvm/runvm/kernel/source"
 )
 
@@ -248,11 +250,14 @@ func TestWhatGitDidIsCompared(t *testing.T) {
 
 func TestBoundsAreKept(t *testing.T) {
 	t.Parallel()
-	many := strings.Repeat(asMail("x", change(10, "x")), MaxPatches+1)
+	many := ""
+	for i := range MaxPatches + 1 {
+		many += asMail(fmt.Sprint(i), change(10, fmt.Sprint("x", i)))
+	}
 	if _, err := Load([]string{filepath.Join(folder(t, map[string]string{"m": many}), "m")}); !errors.Is(err, ErrRefused) {
 		t.Errorf("%d patches: error %v", MaxPatches+1, err)
 	}
-	if _, err := parse("x", make([]byte, MaxMailSize+1)); !errors.Is(err, ErrRefused) {
+	if _, err := mail.Parse("x", make([]byte, MaxMailSize+1)); !errors.Is(err, ErrRefused) {
 		t.Errorf("a large mail: error %v", err)
 	}
 	fifo := filepath.Join(t.TempDir(), "fifo.patch")
@@ -310,12 +315,23 @@ func FuzzPatch(f *testing.F) {
 	f.Add([]byte(asMail("[PATCH 1/2] a", change(10, "x"))))
 	f.Add([]byte(linkOut))
 	f.Add([]byte("--- a/x/y\n+++ b/x/y\n@@ -1 +1 @@\n-a\n+b\n"))
+	f.Add([]byte(asMail("[PATCH v2 0/2] c", "") + asMail("[PATCH v2 2/2] b", change(20, "y")) + asMail("Re: [PATCH 1/2] a", change(10, "x"))))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		for _, one := range splitMbox(text) {
-			p, err := parse("x", one)
-			if err != nil {
-				continue
+		mails, kind, err := mail.ReadFrom("x", bytes.NewReader(text))
+		if err != nil {
+			return
+		}
+		series, err := gather(mails, kind)
+		if err != nil {
+			if strings.ContainsFunc(err.Error(), func(r rune) bool { return !unicode.IsPrint(r) }) {
+				t.Errorf("error %q would reach a terminal", err)
 			}
+			return
+		}
+		if len(series.Patches) == 0 || len(series.Missing) > MaxPatches {
+			t.Errorf("%d patches, %d missing", len(series.Patches), len(series.Missing))
+		}
+		for _, p := range series.Patches {
 			if len(p.Files) == 0 {
 				t.Error("a patch that changes nothing was accepted")
 			}
