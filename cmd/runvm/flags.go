@@ -19,7 +19,7 @@ func kernelFlags() []cli.Flag {
 	const category = "kernel"
 	return []cli.Flag{
 		&cli.StringFlag{Name: "kernel", Value: "6.12", Category: category, Usage: "`SOURCE`: 6.12 (Debian's linux-source-6.12, else kernel.org's newest), 6.12.63 (kernel.org), a tree, or a vmlinux or bzImage"},
-		&cli.StringSliceFlag{Name: "patches", Category: category, Usage: "apply the series in `PATH`: a folder, a patch or an mbox (repeatable)"},
+		&cli.StringSliceFlag{Name: "patches", Category: category, Usage: "apply the series in `PATCHES`: a folder, a mail, an mbox or Maildir with its thread, -, TREE:BASE..TIP, or a Message-ID (repeatable; see help am)"},
 		&cli.StringFlag{Name: "profile", Value: "plain", Category: category, Usage: "configuration `NAME`: plain, debug, or a comma-separated list with *.config files of yours"},
 		&cli.StringFlag{Name: "config", Category: category, Usage: "start from the .config in `FILE` instead of tinyconfig"},
 		&cli.IntFlag{Name: "j", Category: category, HideDefault: true, Usage: "run `N` compilers at once (default: one a CPU)"},

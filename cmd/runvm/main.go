@@ -22,6 +22,7 @@ import (
 	"github.com/runvm/runvm/internal/run"
 	"github.com/runvm/runvm/internal/sh"
 	"github.com/runvm/runvm/internal/verdict"
+	"github.com/runvm/runvm/kernel/patch"
 )
 
 // Exit codes beside those of verdict.
@@ -97,7 +98,7 @@ func root(stdout, stderr io.Writer) *cli.Command {
 			return cli.ShowRootCommandHelp(c)
 		},
 		Commands: []*cli.Command{
-			testCommand(), buildCommand(), execCommand(), shellCommand(), vmtestCommand(),
+			testCommand(), amCommand(), buildCommand(), execCommand(), shellCommand(), vmtestCommand(),
 			judgeCommand(), reportCommand(), cacheCommand(), doctorCommand(),
 		},
 	}
@@ -125,13 +126,22 @@ func conductor(c *cli.Command) (*run.Conductor, error) {
 		runner.Echo = w
 	}
 	return &run.Conductor{
-		Cache: cache, Dir: dir, Sh: runner,
+		Cache: cache, Dir: dir, Sh: runner, Patches: loader(c),
 		Progress:  progress.New(w, isTerminal(w)),
 		Host:      distro.Host(runner, w),
 		KernelOrg: os.Getenv("RUNVM_KERNEL_ORG"),
 		Out:       c.Root().Writer,
 		Err:       w,
 	}, nil
+}
+
+// loader reads the patches of a command.
+func loader(c *cli.Command) *patch.Loader {
+	l := &patch.Loader{Stdin: os.Stdin}
+	if c.Bool("v") {
+		l.Sh.Echo = c.Root().ErrWriter
+	}
+	return l
 }
 
 // cacheDir is runvm's folder in the user's cache directory ($XDG_CACHE_HOME,

@@ -30,6 +30,8 @@ type Conductor struct {
 	Dir      string
 	Sh       sh.Runner
 	Progress progress.Sink
+	// Patches reads series; nil reads those that need no standard input.
+	Patches *patch.Loader
 	// Host installs what is missing.
 	Host *distro.System
 	// KernelOrg is the address of kernel.org's releases; "" is the default.
@@ -144,9 +146,18 @@ func (c *Conductor) patch(ctx context.Context, k Kernel, built *Built) error {
 		return nil
 	}
 	return c.stage("patch", func() (note string, err error) {
-		series, err := patch.Load(k.Patches)
+		loader := c.Patches
+		if loader == nil {
+			loader = &patch.Loader{Sh: c.Sh}
+		}
+		series, err := loader.Load(ctx, k.Patches)
 		if err != nil {
 			return "", err
+		}
+		for _, s := range series {
+			for _, n := range s.Notes {
+				c.say("patches %s: %s", Printable(s.Path), Printable(n))
+			}
 		}
 		built.Base = built.Tree
 		built.Tree, built.Applied, err = patch.Apply(ctx, c.Sh, built.Tree, series, c.Progress)

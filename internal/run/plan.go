@@ -15,6 +15,7 @@ import (
 	"github.com/runvm/runvm/internal/sh"
 	"github.com/runvm/runvm/internal/verdict"
 	"github.com/runvm/runvm/internal/vm"
+	"github.com/runvm/runvm/kernel/patch"
 )
 
 // ErrUsage is a request that cannot be meant: the user has to change it.
@@ -38,7 +39,7 @@ type Kernel struct {
 	// Spec is a source as source.Store.Get reads it, or the path of a vmlinux
 	// or bzImage that is ready to boot.
 	Spec string
-	// Patches are applied in this order; see patch.Load.
+	// Patches are applied in this order; see patch.Loader.Read.
 	Patches []string
 	// Profile and Config make the configuration; see kernel.Request.
 	Profile string
@@ -114,9 +115,9 @@ func (k *Kernel) check() error {
 	if k.Jobs < 0 {
 		return usagef("-j %d: want 1 or more", k.Jobs)
 	}
-	for _, path := range k.Patches {
-		if _, err := os.Stat(path); err != nil && path != "-" {
-			return usagef("-patches %s: no such file or folder", path)
+	for _, spec := range k.Patches {
+		if err := patch.CheckSpec(spec); err != nil {
+			return usagef("-patches %s: %v", spec, err)
 		}
 	}
 	if k.Config != "" {

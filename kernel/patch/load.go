@@ -21,7 +21,7 @@ func (l *Loader) Load(ctx context.Context, specs []string) ([]Series, error) {
 		return nil, err
 	}
 	for i := range all {
-		if err := all[i].whole(); err != nil {
+		if err := all[i].Whole(); err != nil {
 			return nil, fmt.Errorf("read patches %s: %w", all[i].Path, err)
 		}
 	}
@@ -65,8 +65,8 @@ func (l *Loader) readOne(ctx context.Context, spec string) (*Series, error) {
 	return s, nil
 }
 
-// whole returns an error when a patch of the series is missing.
-func (s *Series) whole() error {
+// Whole returns an error when a patch of the series is missing.
+func (s *Series) Whole() error {
 	if len(s.Missing) == 0 {
 		return nil
 	}
