@@ -1,6 +1,7 @@
 package source
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -117,7 +118,10 @@ func (l *localTree) snapshot(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	step := l.sink.Start("read "+l.dir, 0, progress.Items)
+	if err := l.seed(ctx, files); err != nil {
+		return "", err
+	}
+	step := l.sink.Start("compare "+l.dir, 0, progress.Items)
 	defer step.Done(fmt.Sprintf("%d files", len(files)))
 	if gone := missing(splitZ(out), files); len(gone) > 0 {
 		if err := l.update(ctx, gone, "--force-remove"); err != nil {
@@ -131,11 +135,67 @@ func (l *localTree) snapshot(ctx context.Context) (string, error) {
 	return strings.TrimSpace(string(id)), err
 }
 
-// update changes the private index for paths. With a tiny threshold for big
-// files git stores the first reading of a tree as one pack instead of ninety
-// thousand files.
+// seed stores the files of a tree that is read for the first time in one pack:
+// as ninety thousand files of their own they would take minutes.
+func (l *localTree) seed(ctx context.Context, files []string) error {
+	if _, err := os.Stat(filepath.Join(l.repo, "index")); err == nil {
+		return nil
+	}
+	step := l.sink.Start("read "+l.dir, int64(len(files)), progress.Items)
+	defer step.Done(fmt.Sprintf("%d files", len(files)))
+	r, w := io.Pipe()
+	go func() { w.CloseWithError(l.pack(w, files, step)) }()
+	_, err := importTar(ctx, l.run, l.repo, r)
+	r.CloseWithError(err) // ends pack, when the import did not read it all
+	return err
+}
+
+// pack writes the files as a tar archive.
+func (l *localTree) pack(w io.Writer, files []string, step progress.Step) error {
+	archive := tar.NewWriter(w)
+	for i, path := range files {
+		if err := l.packFile(archive, path); err != nil {
+			return err
+		}
+		step.Set(int64(i+1), int64(len(files)))
+	}
+	return archive.Close()
+}
+
+func (l *localTree) packFile(archive *tar.Writer, path string) error {
+	file := filepath.Join(l.dir, path)
+	info, err := os.Lstat(file)
+	if err != nil {
+		return err
+	}
+	// importTar leaves out the folder that all are in.
+	head := &tar.Header{Name: "tree/" + path, Mode: int64(info.Mode().Perm()), Typeflag: tar.TypeReg}
+	var data []byte
+	switch {
+	case info.Mode()&os.ModeSymlink != 0:
+		head.Typeflag = tar.TypeSymlink
+		head.Linkname, err = os.Readlink(file)
+	case info.Size() > maxFileSize:
+		err = fmt.Errorf("%s: larger than %d MiB", file, maxFileSize>>20)
+	case info.Mode().IsRegular():
+		data, err = os.ReadFile(file)
+	default:
+		err = fmt.Errorf("%s: neither file nor link", file)
+	}
+	if err != nil {
+		return err
+	}
+	head.Size = int64(len(data))
+	if err := archive.WriteHeader(head); err != nil {
+		return err
+	}
+	_, err = archive.Write(data)
+	return err
+}
+
+// update changes the private index for paths.
 func (l *localTree) update(ctx context.Context, paths []string, flags ...string) error {
-	args := append([]string{"-c", "core.bigFileThreshold=1", "update-index", "-z"}, flags...)
+	args := append([]string{"update-index", "-z"}, flags...)
 	return feed(l.private(ctx, append(args, "--stdin")...), func(w io.Writer) error {
 		_, err := io.WriteString(w, strings.Join(paths, "\x00")+"\x00")
 		return err

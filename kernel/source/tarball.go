@@ -88,7 +88,7 @@ func (im *importer) run(w io.Writer, r io.Reader) error {
 		}
 	}
 	if im.version == "" || !im.kconfig {
-		return fmt.Errorf("%w: the archive has no Makefile with a version and Kconfig", ErrNotKernel)
+		return fmt.Errorf("%w: no Makefile with a version and no Kconfig", ErrNotKernel)
 	}
 	im.out.WriteString("done\n")
 	return im.out.Flush()
