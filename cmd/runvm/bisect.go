@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"io"
+	"slices"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/runvm/runvm/internal/bisect"
+	"github.com/runvm/runvm/internal/run"
+)
+
+func bisectCommand() *cli.Command {
+	const category = "tests"
+	flags := []cli.Flag{
+		&cli.StringFlag{Name: "title", Category: category, Usage: "look for a complaint of the kernel whose title matches `REGEXP` (default: what is wrong with all patches applied)"},
+		&cli.IntFlag{Name: "count", Value: 3, Category: category, Usage: "`N` runs must agree on a kernel; where they do not, it runs up to 10 times as often"},
+		&cli.BoolFlag{Name: "json", Category: category, Usage: "print the result as JSON and nothing else"},
+	}
+	return &cli.Command{
+		Name:      "bisect",
+		Usage:     "find the patch of a series that breaks a test or makes the kernel complain",
+		ArgsUsage: "[PACKAGE | SCRIPT | PROGRAM]...",
+		Description: "Makes sure that the kernel with all -patches is bad and the one without is good,\n" +
+			"then halves the series. Only one symptom counts: a complaint by its -title, or\n" +
+			"what the tests say with all patches; whatever else goes wrong is skipped, as is a\n" +
+			"kernel that does not build or boot. The same command again goes on where an\n" +
+			"interrupted one stopped. For commits of a tree, -patches TREE:GOOD..BAD, or\n" +
+			"git bisect run runvm test -kernel . PACKAGE...\n\n" +
+			"Exit codes: 0 one patch is named, 125 none, or several because of skips.",
+		Flags:                     slices.Concat(flags, repeatedFlags(), kernelFlags(), guestFlags()),
+		OnUsageError:              onUsageError,
+		DisableSliceFlagSeparator: true,
+		Action:                    bisectAction,
+	}
+}
+
+func bisectAction(ctx context.Context, c *cli.Command) error {
+	cond, err := conductor(c)
+	if err != nil {
+		return err
+	}
+	plan, err := repeatedPlan(c, cond.Dir, kernelFrom(c))
+	if err != nil {
+		return err
+	}
+	result, err := cond.Bisect(ctx, run.Bisect{Plan: plan, Title: c.String("title"), Count: c.Int("count"), Out: c.String("o")})
+	if err != nil {
+		return err
+	}
+	if err := writeResult(c, cond.Out, result, func(w io.Writer) error { return bisect.Text(w, result) }); err != nil {
+		return err
+	}
+	return exitWith(result.ExitCode())
+}
