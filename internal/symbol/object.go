@@ -24,12 +24,11 @@ const (
 // An object is an ELF file that is mapped into memory: the system reads what
 // is looked at, and no more.
 type object struct {
-	data    []byte
-	file    *elf.File
-	id      identity
-	debug   map[string][]byte // DWARF's sections, "info", "line"
-	symbols []symbol          // functions, in no order
-	bases   []uint64          // addresses given to the sections of a module
+	data  []byte
+	file  *elf.File
+	id    identity
+	debug map[string][]byte // DWARF's sections, "info", "line"
+	bases []uint64          // addresses given to the sections of a module
 }
 
 // An identity tells one state of a file from another.
