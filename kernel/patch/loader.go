@@ -142,7 +142,7 @@ func (l *Loader) fromRange(ctx context.Context, tree, revs string) ([]mail.Mail,
 	cmd, err := l.git(ctx, tree, "-c", "diff.noprefix=false", "-c", "diff.mnemonicPrefix=false", "-c", "format.outputDirectory=",
 		"format-patch", "--stdout", "--pretty=mboxrd", "--encoding=UTF-8", "--numbered", "--subject-prefix=PATCH",
 		"--binary", "--full-index", "--no-renames", "--no-color", "--no-ext-diff", "--no-textconv", "-U3",
-		"--no-attach", "--no-thread", "--no-cover-letter", "--no-base", "--no-notes", "--no-signature",
+		"--no-attach", "--no-thread", "--no-cover-letter", "--no-base", "--no-notes", "--no-signature", "--no-signoff",
 		"--no-from", "--no-to", "--no-cc", "--no-add-header", revs, "--")
 	if err != nil {
 		return nil, mail.File, err
