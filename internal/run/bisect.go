@@ -12,6 +12,7 @@ import (
 	"regexp"
 
 	"github.com/runvm/runvm/internal/bisect"
+	"github.com/runvm/runvm/internal/verdict"
 	"github.com/runvm/runvm/kernel"
 )
 
@@ -56,6 +57,8 @@ type bisection struct {
 	dir   string
 	full  *Built // the last position
 	progs *programs
+	// boot runs position n once, keeps the run in dir and returns the key of its image.
+	boot func(ctx context.Context, n int, dir string) (*verdict.Report, string, error)
 
 	state   bisectState
 	symptom *bisect.Symptom
@@ -94,8 +97,21 @@ func (c *Conductor) Bisect(ctx context.Context, b Bisect) (*bisect.Result, error
 		return nil, fmt.Errorf("the kernel with all patches: %w", err)
 	}
 	s := &bisection{Bisect: b, c: c, full: full, progs: progs}
-	if b.Title != "" {
-		s.symptom = &bisect.Symptom{Title: b.Title}
+	s.boot = s.bootGuest
+	result, err := s.carryOut(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if result.Stat, err = s.stat(ctx, result); err != nil {
+		return nil, err
+	}
+	return result, writeJSON(filepath.Join(s.dir, resultFile), result)
+}
+
+// carryOut goes from the ends to the culprit.
+func (s *bisection) carryOut(ctx context.Context) (*bisect.Result, error) {
+	if s.Title != "" {
+		s.symptom = &bisect.Symptom{Title: s.Title}
 	}
 	if err := s.open(); err != nil {
 		return nil, err
@@ -107,11 +123,7 @@ func (c *Conductor) Bisect(ctx context.Context, b Bisect) (*bisect.Result, error
 	if err != nil {
 		return nil, err
 	}
-	result, err := s.result(ctx, marks)
-	if err != nil {
-		return nil, err
-	}
-	return result, writeJSON(filepath.Join(s.dir, resultFile), result)
+	return s.result(marks)
 }
 
 func (s *bisection) last() int { return len(s.full.Applied) }
@@ -177,6 +189,16 @@ func (s *bisection) key() (string, error) {
 		fmt.Fprintf(h, "%x\n", sha256.Sum256(data))
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// bootGuest is what boot is but for tests.
+func (s *bisection) bootGuest(ctx context.Context, n int, dir string) (*verdict.Report, string, error) {
+	built, err := s.build(ctx, n)
+	if err != nil {
+		return nil, "", err
+	}
+	report, err := s.c.run(ctx, &prepared{plan: s.planOf(n), built: built, progs: s.progs}, dir)
+	return report, built.Key, err
 }
 
 // build makes the kernel of a position: the trees of all are known.

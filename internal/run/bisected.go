@@ -79,7 +79,7 @@ func (s *bisection) runOf(n, run int) string {
 // skipped, unless it is one of the ends.
 func (s *bisection) once(ctx context.Context, n int) error {
 	step := s.step(n)
-	built, err := s.build(ctx, n)
+	report, key, err := s.boot(ctx, n, s.runOf(n, step.Runs+1))
 	if untestable(err) && n != 0 {
 		step.Skip = err.Error()
 		return s.save()
@@ -87,11 +87,7 @@ func (s *bisection) once(ctx context.Context, n int) error {
 	if err != nil {
 		return fmt.Errorf("with %d patches: %w", n, err)
 	}
-	report, err := s.c.run(ctx, &prepared{plan: s.planOf(n), built: built, progs: s.progs}, s.runOf(n, step.Runs+1))
-	if err != nil {
-		return fmt.Errorf("with %d patches: %w", n, err)
-	}
-	step.Key = built.Key
+	step.Key = key
 	step.Runs++
 	s.c.say("bisect: %d of %d patches, run %d: %s", n, s.last(), step.Runs, inShort(report))
 	return s.save()
@@ -167,7 +163,7 @@ func (s *bisection) decide(ctx context.Context, n int) (bisect.Mark, error) {
 }
 
 // result names the culprit and the evidence.
-func (s *bisection) result(ctx context.Context, marks map[int]bisect.Mark) (*bisect.Result, error) {
+func (s *bisection) result(marks map[int]bisect.Mark) (*bisect.Result, error) {
 	good, bad := bisect.Range(marks, s.last())
 	r := &bisect.Result{Schema: bisect.Schema, Symptom: s.symptom, Patches: applied(s.full.Applied), First: good + 1, Last: bad, Dir: s.dir}
 	for n := 0; n <= s.last(); n++ {
@@ -188,12 +184,16 @@ func (s *bisection) result(ctx context.Context, marks map[int]bisect.Mark) (*bis
 		}
 		r.Steps = append(r.Steps, step)
 	}
-	out, err := s.full.Base.Git(ctx, s.c.Sh, "diff-tree", "--stat=76", s.tree(good), s.tree(bad)).Output()
-	if err != nil {
-		return nil, fmt.Errorf("diffstat: %w", err)
-	}
-	r.Stat = strings.TrimRight(string(out), "\n")
 	return r, nil
+}
+
+// stat is git's summary of what the patches that r names change.
+func (s *bisection) stat(ctx context.Context, r *bisect.Result) (string, error) {
+	out, err := s.full.Base.Git(ctx, s.c.Sh, "diff-tree", "--stat=76", s.tree(r.First-1), s.tree(r.Last)).Output()
+	if err != nil {
+		return "", fmt.Errorf("diffstat: %w", err)
+	}
+	return strings.TrimRight(string(out), "\n"), nil
 }
 
 // tree is the id of the tree of position n.
