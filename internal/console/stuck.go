@@ -197,6 +197,11 @@ func (e *explainer) lockLine(text string, n int) {
 	}
 	h := e.held
 	h.Lock = m[1]
+	for _, old := range e.stuck.Held {
+		if old.Name == h.Name && old.PID == h.PID && old.Lock == h.Lock {
+			return // two answers tell of it
+		}
+	}
 	h.At, _, _ = e.parse(" "+m[2], n)
 	e.stuck.Held = append(e.stuck.Held, h)
 }
@@ -265,14 +270,21 @@ func (s *Stuck) Why(program string) string {
 	return s.sleeping(program)
 }
 
-// blocked names the first blocked task, what it waits for and who has it.
+// blocked names a blocked task, what it waits for and who has it. Of several
+// it is one that waits for no lock: the others may wait for one that it holds.
 func (s *Stuck) blocked() string {
-	t := s.Blocked[0]
+	t := s.Blocked[max(0, slices.IndexFunc(s.Blocked, func(t Task) bool { return !t.locking() }))]
 	why := t.who() + " is blocked in " + cmp.Or(t.waits().Func, "the kernel")
 	if lock, holder := s.wants(t); lock != "" {
 		why += ", waits for " + lock
 		if holder != "" {
 			why += ", which " + holder + " holds"
+		}
+	}
+	for _, other := range s.Blocked {
+		if lock, holder := s.wants(other); holder == t.who() {
+			why += ", holds " + lock + ", for which " + other.who() + " waits"
+			break
 		}
 	}
 	if n := len(s.Blocked) - 1; n > 0 {
@@ -293,7 +305,7 @@ func (s *Stuck) wants(t Task) (lock, holder string) {
 	}
 	for _, h := range s.Held {
 		if h.Lock == lock && h.PID != t.PID {
-			return lock, fmt.Sprintf("%s (pid %d)", h.Name, h.PID)
+			return lock, (&Task{Name: h.Name, PID: h.PID}).who()
 		}
 	}
 	return lock, ""

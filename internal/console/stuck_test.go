@@ -94,16 +94,18 @@ const askedUser = `[   14.693770] NMI backtrace for cpu 0
 func TestExplainSaysWhatAGuestIsStuckIn(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ log, program, want string }{
-		"lock":     {askedIdle + askedBlocked + askedLocks + askedState, "fuse.test", "fuse.test (pid 37) is blocked in fuse_own, waits for &fc->lock, which holder (pid 40) holds; 1 more are blocked"},
-		"no locks": {askedIdle + askedBlocked + askedState, "fuse.test", "fuse.test (pid 37) is blocked in fuse_own; 1 more are blocked"},
-		"asleep":   {askedIdle + askedState, "a-name-of-15-bytes-or-more", "no task is blocked; a-name-of-15-bytes-or-more sleeps in anon_pipe_read"},
-		"waits":    {strings.ReplaceAll(askedBlocked, "fuse_own", "own_lock"), "fuse.test", "fuse.test (pid 37) is blocked in own_lock; 1 more are blocked"},
-		"deaf":     {askedNMI, "hg.test", "hg.test (pid 37) runs in lkdtm_HARDLOCKUP with interrupts off"},
-		"user":     {askedUser + askedState, "loop.test", "loop.test (pid 39) runs outside of the kernel"},
-		"loop":     {askedLoop, "loop.test", "loop.test (pid 39) runs outside of the kernel"},
-		"busy":     {strings.ReplaceAll(askedLoop, "0033:0x408fee", "0010:spin+0x1/0x2"), "loop.test", "loop.test (pid 39) runs in spin"},
-		"echo":     {askedIdle + askedBlocked + "^@" + askedState, "fuse.test", "fuse.test (pid 37) is blocked in fuse_own; 1 more are blocked"},
-		"unknown":  {askedIdle + askedState, "gone", ""},
+		"lock":           {askedIdle + askedBlocked + askedLocks + askedState, "fuse.test", "other (pid 38) is blocked in request_wait_answer; 1 more are blocked"},
+		"waits for lock": {strings.ReplaceAll(askedBlocked, "request_wait_answer", "__mutex_lock") + askedLocks, "fuse.test", "fuse.test (pid 37) is blocked in fuse_own, waits for &fc->lock, which holder (pid 40) holds; 1 more are blocked"},
+		"holds a lock":   {strings.ReplaceAll(askedBlocked+askedLocks, "holder/40", "other/38"), "fuse.test", "other (pid 38) is blocked in request_wait_answer, holds &fc->lock, for which fuse.test (pid 37) waits; 1 more are blocked"},
+		"no locks":       {askedIdle + askedBlocked + askedState, "fuse.test", "other (pid 38) is blocked in request_wait_answer; 1 more are blocked"},
+		"asleep":         {askedIdle + askedState, "a-name-of-15-bytes-or-more", "no task is blocked; a-name-of-15-bytes-or-more sleeps in anon_pipe_read"},
+		"waits":          {strings.ReplaceAll(askedBlocked, "fuse_own", "own_lock"), "fuse.test", "other (pid 38) is blocked in request_wait_answer; 1 more are blocked"},
+		"deaf":           {askedNMI, "hg.test", "hg.test (pid 37) runs in lkdtm_HARDLOCKUP with interrupts off"},
+		"user":           {askedUser + askedState, "loop.test", "loop.test (pid 39) runs outside of the kernel"},
+		"loop":           {askedLoop, "loop.test", "loop.test (pid 39) runs outside of the kernel"},
+		"busy":           {strings.ReplaceAll(askedLoop, "0033:0x408fee", "0010:spin+0x1/0x2"), "loop.test", "loop.test (pid 39) runs in spin"},
+		"echo":           {askedIdle + askedBlocked + "^@" + askedState, "fuse.test", "other (pid 38) is blocked in request_wait_answer; 1 more are blocked"},
+		"unknown":        {askedIdle + askedState, "gone", ""},
 	} {
 		s := Explain([]byte(c.log))
 		if s == nil {
