@@ -18,7 +18,7 @@ func abCommand() *cli.Command {
 	const tests, base = "tests", "base"
 	flags := []cli.Flag{
 		&cli.StringFlag{Name: "base-kernel", Category: base, Usage: "`SOURCE` of the base (default: that of -kernel)"},
-		&cli.StringSliceFlag{Name: "base-patches", Category: base, Usage: "apply the series in `PATH` to the base (default: none; repeatable)"},
+		&cli.StringSliceFlag{Name: "base-patches", Category: base, Usage: "apply the series in `PATCHES` to the base (default: none; repeatable)"},
 		&cli.StringFlag{Name: "base-profile", Category: base, Usage: "configuration `NAME` of the base (default: that of -profile)"},
 		&cli.StringFlag{Name: "base-config", Category: base, Usage: "start the base from the .config in `FILE` (default: that of -config)"},
 		&cli.StringFlag{Name: "bench", Category: tests, Usage: "run benchmarks that match `REGEXP` and compare their figures"},
@@ -82,7 +82,7 @@ func testLine(c *cli.Command, k run.Kernel) []string {
 	if k.Config != "" {
 		line = append(line, "-config", k.Config)
 	}
-	return append(line, commandLine(c, "run", "o", "json", "v", "count", "threshold", "title",
+	return append(line, commandLine(c, "run", "o", "json", "v", "count", "threshold", "title", "onto",
 		"kernel", "patches", "profile", "config", "base-kernel", "base-patches", "base-profile", "base-config")[2:]...)
 }
 

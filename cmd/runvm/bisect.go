@@ -14,6 +14,7 @@ import (
 func bisectCommand() *cli.Command {
 	const category = "tests"
 	flags := []cli.Flag{
+		&cli.StringSliceFlag{Name: "onto", Category: category, Usage: "apply the series in `PATCHES` to every kernel, the base too, before -patches (repeatable)"},
 		&cli.StringFlag{Name: "title", Category: category, Usage: "look for a complaint of the kernel whose title matches `REGEXP` (default: what is wrong with all patches applied)"},
 		&cli.IntFlag{Name: "count", Value: 3, Category: category, Usage: "`N` runs must agree on a kernel; where they do not, it runs up to 10 times as often"},
 		&cli.BoolFlag{Name: "json", Category: category, Usage: "print the result as JSON and nothing else"},
@@ -41,11 +42,13 @@ func bisectAction(ctx context.Context, c *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	plan, err := repeatedPlan(c, cond.Dir, kernelFrom(c))
+	base, k := c.StringSlice("onto"), kernelFrom(c)
+	k.Patches = slices.Concat(base, k.Patches)
+	plan, err := repeatedPlan(c, cond.Dir, k)
 	if err != nil {
 		return err
 	}
-	result, err := cond.Bisect(ctx, run.Bisect{Plan: plan, Title: c.String("title"), Count: c.Int("count"), Out: c.String("o")})
+	result, err := cond.Bisect(ctx, run.Bisect{Plan: plan, Base: base, Title: c.String("title"), Count: c.Int("count"), Out: c.String("o")})
 	if err != nil {
 		return err
 	}

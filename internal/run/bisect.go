@@ -10,10 +10,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 
 	"github.com/runvm/runvm/internal/bisect"
 	"github.com/runvm/runvm/internal/verdict"
 	"github.com/runvm/runvm/kernel"
+	"github.com/runvm/runvm/kernel/patch"
+	"github.com/runvm/runvm/kernel/source"
 )
 
 // The files in the directory of a bisection, beside its runs "POSITION-RUN".
@@ -26,6 +29,8 @@ const (
 type Bisect struct {
 	// Plan is the last position: the kernel with all patches. Out is not used.
 	Plan Plan
+	// Base are series that every position has; they come first in Plan's.
+	Base []string
 	// Title is a regular expression: the symptom is a complaint of the kernel
 	// whose title it matches. "" is what is wrong with the last position.
 	Title string
@@ -44,7 +49,7 @@ func (b *Bisect) Check() error {
 	if _, err := regexp.Compile(b.Title); err != nil {
 		return usagef("-title: %w", err)
 	}
-	if len(b.Plan.Kernel.Patches) == 0 {
+	if len(b.Plan.Kernel.Patches) == len(b.Base) {
 		return usagef("bisect: want -patches, the series in which the culprit is")
 	}
 	return b.Plan.Check()
@@ -56,6 +61,8 @@ type bisection struct {
 	c     *Conductor
 	dir   string
 	full  *Built // the last position
+	base  *source.Tree
+	suite []patch.Applied // the patches in question, those behind base
 	progs *programs
 	// boot runs position n once, keeps the run in dir and returns the key of its image.
 	boot func(ctx context.Context, n int, dir string) (*verdict.Report, string, error)
@@ -97,6 +104,7 @@ func (c *Conductor) Bisect(ctx context.Context, b Bisect) (*bisect.Result, error
 		return nil, fmt.Errorf("the kernel with all patches: %w", err)
 	}
 	s := &bisection{Bisect: b, c: c, full: full, progs: progs}
+	s.base, s.suite = s.split()
 	s.boot = s.bootGuest
 	result, err := s.carryOut(ctx)
 	if err != nil {
@@ -126,7 +134,17 @@ func (s *bisection) carryOut(ctx context.Context) (*bisect.Result, error) {
 	return s.result(marks)
 }
 
-func (s *bisection) last() int { return len(s.full.Applied) }
+// split parts what every position has from the patches in question.
+func (s *bisection) split() (*source.Tree, []patch.Applied) {
+	tree, n := *s.full.Base, 0
+	for n < len(s.full.Applied) && slices.Contains(s.Base, s.full.Applied[n].Series) {
+		tree.ID = s.full.Applied[n].Tree
+		n++
+	}
+	return &tree, s.full.Applied[n:]
+}
+
+func (s *bisection) last() int { return len(s.suite) }
 
 // open finds the bisection's directory and what was done in it before.
 func (s *bisection) open() error {
@@ -173,8 +191,8 @@ func (s *bisection) save() error { return writeJSON(filepath.Join(s.dir, bisectF
 func (s *bisection) key() (string, error) {
 	h := sha256.New()
 	p := &s.Plan
-	fmt.Fprintf(h, "%s %s\n%+v\n%+v\n%+v %v\n", s.full.Key, s.full.Base.ID, p.Guest, p.Select, p.Allow, p.KeepGoing)
-	for _, a := range s.full.Applied {
+	fmt.Fprintf(h, "%s %s\n%+v\n%+v\n%+v %v\n", s.full.Key, s.base.ID, p.Guest, p.Select, p.Allow, p.KeepGoing)
+	for _, a := range s.suite {
 		fmt.Fprintln(h, a.Tree)
 	}
 	for _, f := range s.progs.files {
@@ -206,11 +224,9 @@ func (s *bisection) build(ctx context.Context, n int) (*Built, error) {
 	if n == s.last() {
 		return s.full, nil
 	}
-	tree := *s.full.Base
-	if n > 0 {
-		tree.ID = s.full.Applied[n-1].Tree
-	}
-	built := &Built{Tree: &tree, Base: s.full.Base, Applied: s.full.Applied[:n]}
+	tree := *s.base
+	tree.ID = s.tree(n)
+	built := &Built{Tree: &tree, Base: s.full.Base, Applied: s.full.Applied[:len(s.full.Applied)-s.last()+n]}
 	k := s.Plan.Kernel
 	b := &kernel.Builder{Cache: s.c.Cache, Sh: s.c.Sh, Progress: s.c.Progress}
 	var err error

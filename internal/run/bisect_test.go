@@ -58,7 +58,7 @@ func (toy *toyBisect) bisect(dir, key string) (*bisect.Result, error) {
 		full.Applied = append(full.Applied, patch.Applied{Name: fmt.Sprintf("%d.patch", n+1), Tree: fmt.Sprint(n + 1)})
 	}
 	full.Key = key
-	s := &bisection{Bisect: Bisect{Count: 2, Out: dir}, c: &Conductor{}, full: full, progs: &programs{}, boot: toy.boot}
+	s := &bisection{Bisect: Bisect{Count: 2, Out: dir}, c: &Conductor{}, full: full, base: full.Base, suite: full.Applied, progs: &programs{}, boot: toy.boot}
 	return s.carryOut(context.Background())
 }
 
@@ -140,6 +140,15 @@ func TestInterruptedBisectGoesOn(t *testing.T) {
 	again := len(toy.booted)
 	if _, err := toy.bisect(dir, "k"); err != nil || len(toy.booted) != again {
 		t.Errorf("a finished bisection ran %v once more (%v)", toy.booted[again:], err)
+	}
+}
+
+func TestBisectLeavesTheBaseOut(t *testing.T) {
+	full := &Built{Base: &source.Tree{ID: "0"}, Applied: []patch.Applied{{Series: "base", Tree: "1"}, {Series: "base", Tree: "2"}, {Series: "fix", Tree: "3"}}}
+	s := &bisection{Bisect: Bisect{Base: []string{"base"}}, full: full}
+	s.base, s.suite = s.split()
+	if s.tree(0) != "2" || s.tree(1) != "3" || s.last() != 1 || full.Base.ID != "0" {
+		t.Errorf("base %s, %d in question", s.base.ID, s.last())
 	}
 }
 

@@ -93,16 +93,15 @@ func (s *bisection) once(ctx context.Context, n int) error {
 	return s.save()
 }
 
-// planOf is the plan of position n. No flag names a part of a series, so the
-// command to run it again stands for the ends alone.
+// planOf is the plan of position n. No flag names a part of a series: only the
+// last position has a command that runs it again.
 func (s *bisection) planOf(n int) Plan {
 	p := s.Plan
-	switch n {
-	case s.last():
-	case 0:
-		p.Kernel.Patches = nil
-	default:
+	if n < s.last() {
 		p.Command = nil
+	}
+	if n == 0 {
+		p.Kernel.Patches = s.Base
 	}
 	return p
 }
@@ -165,7 +164,7 @@ func (s *bisection) decide(ctx context.Context, n int) (bisect.Mark, error) {
 // result names the culprit and the evidence.
 func (s *bisection) result(marks map[int]bisect.Mark) (*bisect.Result, error) {
 	good, bad := bisect.Range(marks, s.last())
-	r := &bisect.Result{Schema: bisect.Schema, Symptom: s.symptom, Patches: applied(s.full.Applied), First: good + 1, Last: bad, Dir: s.dir}
+	r := &bisect.Result{Schema: bisect.Schema, Symptom: s.symptom, Patches: applied(s.suite), First: good + 1, Last: bad, Dir: s.dir}
 	for n := 0; n <= s.last(); n++ {
 		if marks[n] == "" {
 			continue
@@ -199,7 +198,7 @@ func (s *bisection) stat(ctx context.Context, r *bisect.Result) (string, error) 
 // tree is the id of the tree of position n.
 func (s *bisection) tree(n int) string {
 	if n == 0 {
-		return s.full.Base.ID
+		return s.base.ID
 	}
-	return s.full.Applied[n-1].Tree
+	return s.suite[n-1].Tree
 }
