@@ -5,9 +5,6 @@
 # has every path in it, so that what changes between runs does so for all. The
 # lines of both are kept in the format of go test -bench, and shown as tables
 # of medians with 95 % intervals (from 6 runs on), compared with path copy.
-#
-# clearcpuid: without it a copy to user space is one instruction a byte under
-# QEMU, and a copy within the kernel nearly none.
 set -eu
 kernel=$1 patches=$2 runs=${3:-6}
 out=$(mktemp -d "${TMPDIR:-/tmp}/readpaths.XXXXXX")
@@ -30,7 +27,7 @@ table() {
 
 for run in $(seq "$runs"); do
 	echo "run $run of $runs" >&2
-	bench instructions -deterministic -seed "$run" -append clearcpuid=erms,fsrm
+	bench instructions -deterministic -seed "$run"
 	bench time
 done
 table instructions 'srv-instr/KiB OR extra-instr/KiB OR all-instr/KiB OR calls/READ OR moved/MiB'
