@@ -109,6 +109,7 @@ func TestDecide(t *testing.T) {
 		"flaky bug: many good are":       {flaky, Tally{Good: 7}, Good},
 		"flaky bug: two bad are enough":  {flaky, Tally{Bad: 2, Good: 1}, Bad},
 		"flaky bug: one bad is not":      {flaky, Tally{Bad: 1, Good: 2}, ""},
+		"bad base: three bad are not":    {Ends{Good: Tally{Bad: 8, Good: 12}, Bad: Tally{Bad: 20}}, Tally{Bad: 3}, ""},
 		"almost never tells, no for all": {sharp, Tally{None: 29, Bad: 1}, Skip},
 	} {
 		if got := tc.ends.Decide(tc.tally, 3); got != tc.want {
@@ -245,6 +246,13 @@ func TestSymptoms(t *testing.T) {
 		if got, why := s.Judge(tc.other); got != tc.want || (why == "") != (got != Skip) {
 			t.Errorf("%s: %v is %q (%s), want %q", name, s, got, why, tc.want)
 		}
+	}
+}
+
+func TestWhatWasNotReachedIsNotTheSymptom(t *testing.T) {
+	s := Symptom{Tests: []Test{{"p", "a"}}, Verdict: verdict.Incomplete}
+	if got, _ := s.Judge(report(verdict.Incomplete, "a:incomplete")); got != Skip {
+		t.Errorf("a test that something else kept from running is %q, want %q", got, Skip)
 	}
 }
 
