@@ -112,26 +112,29 @@ func TestSeriesIsChosen(t *testing.T) {
 		"no cover letter at hand":    {[]letter{p("[PATCH 1/2] a", "1", "0", "a"), p("[PATCH 2/2] b", "2", "0", "b")}, "a b", ""},
 		"each in answer to the last": {[]letter{p("[PATCH 1/3] a", "1", "0", "a"), p("[PATCH 2/3] b", "2", "1", "b"), p("[PATCH 3/3] c", "3", "2", "c")}, "a b c", ""},
 		"no threads":                 {[]letter{p("[PATCH 1/2] a", "1", "", "a"), p("[PATCH 2/2] b", "2", "", "b")}, "a b", ""},
-		"missing":                    {[]letter{p("[PATCH 1/4] a", "1", "", "a"), p("[PATCH 3/4] c", "3", "1", "c")}, "v1 of the series lacks 2/4, 4/4", ""},
+		"missing":                    {[]letter{p("[PATCH 1/4] a", "1", "", "a"), p("[PATCH 3/4] c", "3", "1", "c")}, "refused: v1 of the series lacks 2/4, 4/4", ""},
 		"missing of the newest": {
 			[]letter{p("[PATCH 1/2] a", "1", "", "a"), p("[PATCH 2/2] b", "2", "1", "b"), p("[PATCH v2 2/2] b", "3", "2", "bb")},
-			"v2 of the series lacks 1/2 (older than v2, left out: v1 with 2 patches)", "",
+			"refused: v2 of the series lacks 1/2 (older than v2, left out: v1 with 2 patches)", "",
 		},
 		"twice and the same": {[]letter{p("[PATCH 1/1] a", "1", "", "a"), p("[PATCH 1/1] a", "1", "", "a")}, "a", "come twice, left out: t.mbox#2"},
 		"twice and different": {[]letter{p("[PATCH 1/2] a", "1", "0", "a"), p("[PATCH 1/2] a", "2", "0", "x"), p("[PATCH 2/2] b", "3", "0", "b")},
-			"1/2 comes twice and differs: t.mbox#1 and t.mbox#2", ""},
+			"refused: 1/2 comes twice and differs: t.mbox#1 and t.mbox#2", ""},
 		"newest, not last":   {[]letter{p("[PATCH v3] a", "3", "", "c"), p("[PATCH v10] a", "10", "", "x"), p("[PATCH] a", "1", "", "a")}, "x", "older than v10, left out: t.mbox#1, t.mbox#3"},
 		"sent again":         {[]letter{p("[PATCH RESEND 1/1] a", "2", "", "aa"), p("[PATCH 1/1] a", "1", "", "a")}, "aa", "older"},
 		"renamed, by thread": {[]letter{p("[PATCH 1/1] a", "1", "", "a"), p("[PATCH v2 1/1] b", "2", "1", "b")}, "b", "older"},
 		"two series": {[]letter{p("[PATCH 1/1] a", "1", "", "a"), p("[PATCH v2 1/1] b", "2", "", "b")},
-			`more than one series: "b" (v2, 1 of 1 patches) and "a" (v1, 1 of 1 patches); name one mail thread`, ""},
-		"two series of a version": {[]letter{p("[PATCH 1/1] a", "1", "", "a"), p("[PATCH 1/1] b", "2", "", "b")}, "more than one series", ""},
+			`refused: more than one series: "b" (v2, 1 of 1 patches) and "a" (v1, 1 of 1 patches); name one mail thread`, ""},
+		"two series of a version": {[]letter{p("[PATCH 1/1] a", "1", "", "a"), p("[PATCH 1/1] b", "2", "", "b")}, "refused: more than one series", ""},
+		"each in answer to the version before": {[]letter{
+			p("[PATCH 1/2] a", "1", "0", "a"), p("[PATCH 2/2] b", "2", "0", "b"),
+			p("[PATCH v2 1/2] c", "3", "1", "c"), p("[PATCH v2 2/2] d", "4", "2", "d")}, "c d", "older"},
 		"fix in answer":           {[]letter{p("[PATCH 1/1] a", "1", "", "a"), p("[PATCH] fixup", "2", "1", "b")}, "a", "in answer to the series, left out: t.mbox#2"},
 		"no numbers":              {[]letter{p("[PATCH] b", "1", "", "b"), p("[PATCH] a", "2", "", "a")}, "b a", ""},
 		"only answers":            {[]letter{p("Re: [PATCH] a", "1", "", "a"), {subject: "Re: [PATCH] a", id: "2", parent: "1"}}, "a", "all patches are answers"},
-		"a number without a diff": {[]letter{p("[PATCH 1/2] a", "1", "", "a"), {subject: "[PATCH 2/2] b", id: "2", parent: "1"}}, "t.mbox#2: refused: it changes nothing", ""},
-		"no patch":                {[]letter{{subject: "a", id: "1"}, {subject: "Re: a", id: "2"}}, "no patch in it", ""},
-		"too many":                {[]letter{p("[PATCH 1/9999] a", "1", "", "a"), p("[PATCH 2/9999] b", "2", "1", "b")}, "it says that it has 9999 patches, more than 512", ""},
+		"a number without a diff": {[]letter{p("[PATCH 1/2] a", "1", "", "a"), {subject: "[PATCH 2/2] b", id: "2", parent: "1"}}, "refused: t.mbox#2: refused: it changes nothing", ""},
+		"no patch":                {[]letter{{subject: "a", id: "1"}, {subject: "Re: a", id: "2"}}, "refused: no patch in it", ""},
+		"too many":                {[]letter{p("[PATCH 1/9999] a", "1", "", "a"), p("[PATCH 2/9999] b", "2", "1", "b")}, "refused: it says that it has 9999 patches, more than 512", ""},
 		"more than there are":     {[]letter{p("[PATCH 1/1] a", "1", "", "a"), p("[PATCH 2/1] b", "2", "1", "b")}, "a b", "number 2 in a series of 1"},
 		"a circle": {[]letter{p("[PATCH 1/2] a", "1", "2", "a"), p("[PATCH 2/2] b", "2", "1", "b"),
 			{subject: "Re: x", id: "3", parent: "4"}, {subject: "Re: x", id: "4", parent: "3"}}, "a b", ""},
@@ -139,8 +142,8 @@ func TestSeriesIsChosen(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			series, err := Load([]string{mbox(t, c.letters...)})
-			if err != nil {
-				if !errors.Is(err, ErrRefused) || !strings.HasSuffix(err.Error(), c.want) && !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+			if want, refused := strings.CutPrefix(c.want, "refused: "); refused || err != nil {
+				if !refused || !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 					t.Errorf("error %v, want %s", err, c.want)
 				}
 				return
@@ -243,7 +246,8 @@ func TestBinaryBombsAreRefused(t *testing.T) {
 	}
 	for name, c := range map[string]struct{ text, want string }{
 		// 20 bytes that ask for a file of 4 TiB
-		"delta": {"diff --git a/x b/x\nGIT binary patch\n" + deltaBomb(t) + "\n", "larger than 16 MiB"},
+		"delta": {"diff --git a/x b/x\nGIT binary patch\n" + deltaBomb(t, 1<<42) + "\n", "larger than 16 MiB"},
+		"sign":  {"diff --git a/x b/x\nGIT binary patch\n" + deltaBomb(t, 1<<63) + "\n", "larger than 16 MiB"},
 		"many":  {many.String(), "binary changes larger than 64 MiB"},
 	} {
 		mails, err := mail.Parse("x.patch", []byte(c.text))
@@ -256,12 +260,12 @@ func TestBinaryBombsAreRefused(t *testing.T) {
 	}
 }
 
-// deltaBomb is a binary fragment of which git would make a file of 4 TiB.
-func deltaBomb(t *testing.T) string {
+// deltaBomb is a binary fragment that says to make a file of size bytes.
+func deltaBomb(t *testing.T, size uint64) string {
 	t.Helper()
 	var raw bytes.Buffer
 	w := zlib.NewWriter(&raw)
-	delta := append(binary.AppendUvarint(nil, 1), binary.AppendUvarint(nil, 1<<42)...)
+	delta := append(binary.AppendUvarint(nil, 1), binary.AppendUvarint(nil, size)...)
 	if _, err := w.Write(delta); err != nil {
 		t.Fatal(err)
 	}

@@ -39,8 +39,8 @@ func (g *gatherer) group() []*group {
 	return groups
 }
 
-// root returns the id of the mail at which the thread of m's version starts;
-// "" where mails have no ids.
+// root returns the id of the mail at which m's thread starts; "" where mails
+// have no ids.
 func root(m mail.Mail, byID map[string]mail.Mail) string {
 	for range maxHops {
 		if len(m.Parents) == 0 {
@@ -49,9 +49,6 @@ func root(m mail.Mail, byID map[string]mail.Mail) string {
 		parent, here := byID[m.Parents[0]]
 		if !here {
 			return m.Parents[0] // a cover letter that is not at hand
-		}
-		if parent.Tag.Rank() != m.Tag.Rank() || parent.Tag.Total != m.Tag.Total {
-			break // the version before
 		}
 		m = parent
 	}
