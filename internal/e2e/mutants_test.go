@@ -123,14 +123,16 @@ func TestMutants(t *testing.T) {
 	var table strings.Builder
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
 	for _, m := range all {
-		start := time.Now()
-		code, v := try(t, anchored(m.test), m.path)
-		by := v.by(m.test)
-		if code != 1 || by == "" {
-			t.Errorf("%s: %s Not caught by %s: exit code %d, %s", m.name, m.rule, m.test, code, v.Reason)
-			by = "NOT CAUGHT"
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%.0f s\n", m.name, m.rule, by, time.Since(start).Seconds())
+		t.Run(m.name, func(t *testing.T) {
+			start := time.Now()
+			code, v := try(t, anchored(m.test), m.path)
+			by := v.by(m.test)
+			if code != 1 || by == "" {
+				t.Errorf("%s Not caught by %s: exit code %d, %s", m.rule, m.test, code, v.Reason)
+				by = "NOT CAUGHT"
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%.0f s\n", m.name, m.rule, by, time.Since(start).Seconds())
+		})
 	}
 	_ = w.Flush()
 	t.Logf("%d mutants\n%s", len(all), table.String())
