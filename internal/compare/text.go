@@ -30,6 +30,9 @@ func Text(w io.Writer, r *Result) error {
 	}
 	r.Base.foot(&b, "base")
 	r.Patched.foot(&b, "patched")
+	if len(r.Base.Dirs) > 0 {
+		fmt.Fprintf(&b, "runs     %s\n", path.Dir(r.Base.Dirs[0]))
+	}
 	_, err := w.Write(b.Bytes())
 	return err
 }
