@@ -4,10 +4,10 @@ KERNEL  ?= 6.12
 PATCHES ?= patches/linux-6.12
 LINT     = go tool -modfile=tools/go.mod
 
-.PHONY: help build check test host guest e2e mutants lkdtm bench bench-readpaths boots
+.PHONY: help build check test host guest conformance e2e mutants lkdtm bench bench-readpaths boots
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' Makefile
 
 build: ## ./runvm
 	go build -o runvm ./cmd/runvm
@@ -24,8 +24,11 @@ host:
 
 test: check guest e2e ## everything: check, then guest tests, then runvm itself against real kernels
 
-guest: build ## the guest tests on the patched kernel
-	./runvm test -kernel $(KERNEL) -patches $(PATCHES) -timeout 30m ./vmtests/... ./fusesrv/...
+guest: build ## the guest tests on the patched kernel, long ones left out (see conformance)
+	./runvm test -short -kernel $(KERNEL) -patches $(PATCHES) -timeout 30m ./vmtests/... ./fusesrv/...
+
+conformance: build ## every case of every read path, over files, sockets and memory: 20 minutes
+	./runvm test -kernel $(KERNEL) -patches $(PATCHES) -memory 2048 -timeout 60m ./vmtests/fuseread
 
 e2e: build ## runvm itself: verdicts of kernels that really crash, hang, stay silent
 	go test -tags e2e -count 1 -timeout 60m ./internal/e2e

@@ -29,16 +29,21 @@ const (
 )
 
 // Run checks every case that applies to p, each as a subtest named
-// tree/case. It skips the test on kernels that are too old for p.
+// tree/case; with -short only those of Brief, on files. It skips the test on
+// kernels that are too old for p.
 func Run(t *testing.T, p fusesrv.Path) {
 	t.Helper()
 	need(t, p)
-	for _, tree := range []string{files, memory, sockets} {
+	trees, cases := everywhere(), Cases()
+	if testing.Short() {
+		trees, cases = onFiles(), Brief()
+	}
+	for _, tree := range trees {
 		if !serves(p, tree) {
 			continue
 		}
 		t.Run(tree, func(t *testing.T) {
-			for _, c := range Cases() {
+			for _, c := range cases {
 				if c.applies(p, tree) {
 					t.Run(c.Name, func(t *testing.T) { c.run(t, newConfig(t, p, tree)) })
 				}
@@ -91,6 +96,13 @@ func newConfig(t *testing.T, p fusesrv.Path, tree string) config {
 func Cases() []Case {
 	return slices.Concat(byteCases(), readerCases(), cacheCases(), sizeCases(), sourceCases(),
 		tuningCases(), raceCases(), faultCases(), replyCases())
+}
+
+// Brief returns the part of the table that takes seconds: the bytes, the
+// readers, the cache and the replies, without sizes, sources, tuning, races
+// and faults.
+func Brief() []Case {
+	return slices.Concat(byteCases(), readerCases(), cacheCases(), replyCases())
 }
 
 // about makes cases that are about these trees.
