@@ -140,8 +140,11 @@ var (
 	needsLine   = regexp.MustCompile(`(?m)^prerequisite-patch-id: ([0-9a-f]{40})\r?$`)
 )
 
-// trailers returns what answers to the mails of a group gave to them. Quoted
-// lines give nothing.
+// maxTrailers bounds what is kept; a series of the lists has some hundreds.
+const maxTrailers = 2000
+
+// trailers returns what answers to the mails of a group gave to them, at most
+// maxTrailers. Quoted lines give nothing.
 func trailers(answers []mail.Mail, to *group) []Trailer {
 	up := map[string][]string{}
 	for _, m := range answers {
@@ -153,14 +156,16 @@ func trailers(answers []mail.Mail, to *group) []Trailer {
 	}
 	delete(number, "")
 	var all []Trailer
+	seen := map[Trailer]bool{}
 	for _, m := range answers {
 		n, ok := target(m.Parents, up, number)
 		if !ok {
 			continue
 		}
-		for _, found := range trailerLine.FindAllStringSubmatch(m.Message(), MaxPatches) {
+		for _, found := range trailerLine.FindAllStringSubmatch(m.Message(), maxTrailers) {
 			t := Trailer{Key: found[1], Value: mail.Printable(found[2]), From: m.From, Number: n}
-			if !slices.Contains(all, t) {
+			if !seen[t] && len(all) < maxTrailers {
+				seen[t] = true
 				all = append(all, t)
 			}
 		}

@@ -22,7 +22,7 @@ var headerLine = regexp.MustCompile(`^[A-Za-z][A-Za-z-]*:[ \t]`)
 // What is wrong with a mail is its Flaw; only its size is an error.
 func Parse(name string, raw []byte) ([]Mail, error) {
 	if len(raw) > MaxSize {
-		return nil, fmt.Errorf("%s: %w: larger than %d MiB", name, ErrRefused, MaxSize>>20)
+		return nil, fmt.Errorf("%w: larger than %d MiB", ErrRefused, MaxSize>>20)
 	}
 	d := &decoder{}
 	d.mail(name, raw, 0)
@@ -247,13 +247,18 @@ func words(s string) string {
 	return Printable(s)
 }
 
-var diffLine = regexp.MustCompile(`(?m)^(?:diff --git |--- \S.*\n\+\+\+ \S)`)
-
-// diffStart returns where the diff in text begins, -1 when there is none.
+// diffStart returns where the diff in text begins, -1 when there is none: at
+// a header of git, or at the names of a file before and after.
 func diffStart(text []byte) int {
-	at := diffLine.FindIndex(text)
-	if at == nil {
-		return -1
+	git := nextLine(text, 0, "diff --git ")
+	if git >= 0 {
+		text = text[:git]
 	}
-	return at[0]
+	for at := nextLine(text, 0, "--- "); at >= 0; at = nextLine(text, at+1, "--- ") {
+		_, rest, _ := bytes.Cut(text[at:], []byte("\n"))
+		if bytes.HasPrefix(rest, []byte("+++ ")) {
+			return at
+		}
+	}
+	return git
 }

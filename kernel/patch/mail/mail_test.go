@@ -203,7 +203,7 @@ func TestDeepMailIsFlawed(t *testing.T) {
 func TestMboxKeepsFromLinesOfTexts(t *testing.T) {
 	t.Parallel()
 	one := "From a@example.com Mon Sep 17 00:00:00 2001\nSubject: a\n\nFirst.\n\nFrom here on it is better.\n\n"
-	mails, kind, err := ReadFrom("box", strings.NewReader(one+strings.Replace(one, "Subject: a", "Subject: b", 1)))
+	mails, kind, err := ReadFrom("box", strings.NewReader("\n\n"+one+strings.Replace(one, "Subject: a", "Subject: b", 1)))
 	if err != nil || kind != Mailbox || len(mails) != 2 {
 		t.Fatalf("%d mails, kind %d, error %v", len(mails), kind, err)
 	}

@@ -9,19 +9,21 @@ import (
 // format-patch and b4 write lines of a text that start with "From " as they
 // are, so the word alone (which is what mbox libraries look for) would cut a
 // commit message in two.
-var fromLine = regexp.MustCompile(`(?m)^From \S+ .*[0-9]{1,2}:[0-9]{2}.* [0-9]{4}\b`)
+var fromLine = regexp.MustCompile(`^From \S+ .*[0-9]{1,2}:[0-9]{2}.* [0-9]{4}\b`)
 
 // split returns the mails of an mbox, or the whole of a text that is none.
 func split(text []byte) [][]byte {
+	if trimmed := bytes.TrimLeft(text, "\r\n"); isFromLine(trimmed) {
+		text = trimmed
+	}
 	starts := []int{0}
-	isMbox := fromLine.Match(text[:min(len(text), 1024)])
-	for _, at := range fromLine.FindAllIndex(text, -1) {
-		before := bytes.TrimSuffix(text[:at[0]], []byte("\r\n"))
-		before = bytes.TrimSuffix(before, []byte("\n"))
+	for at := nextLine(text, 0, "From "); at >= 0 && isFromLine(text); at = nextLine(text, at+1, "From ") {
+		before := bytes.TrimSuffix(text[:at], []byte("\n"))
+		before = bytes.TrimSuffix(before, []byte("\r"))
 		// A line of a mail's text may look the same; it has no empty line
 		// before it that ends a mail.
-		if at[0] > 0 && isMbox && bytes.HasSuffix(before, []byte("\n")) {
-			starts = append(starts, at[0])
+		if at > 0 && bytes.HasSuffix(before, []byte("\n")) && isFromLine(text[at:]) {
+			starts = append(starts, at)
 		}
 		if len(starts) > MaxMails {
 			break // who counts them refuses
@@ -36,4 +38,24 @@ func split(text []byte) [][]byte {
 		mails[i] = text[start:end]
 	}
 	return mails
+}
+
+// isFromLine says that the first line of text starts a mail. A longer line
+// than a mail program writes does not.
+func isFromLine(text []byte) bool {
+	line, _, _ := bytes.Cut(text[:min(len(text), 1024)], []byte("\n"))
+	return fromLine.Match(line)
+}
+
+// nextLine returns where, from at on, a line begins with prefix, -1 when none
+// does. It is much quicker than a regular expression on a mailbox.
+func nextLine(text []byte, at int, prefix string) int {
+	if at == 0 && bytes.HasPrefix(text, []byte(prefix)) {
+		return 0
+	}
+	from := max(at-1, 0)
+	if i := bytes.Index(text[from:], []byte("\n"+prefix)); i >= 0 {
+		return from + i + 1
+	}
+	return -1
 }

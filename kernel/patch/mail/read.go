@@ -158,9 +158,10 @@ func parseMbox(name string, text []byte) ([]Mail, error) {
 	}
 	var mails []Mail
 	for i, text := range texts {
-		one, err := Parse(fmt.Sprintf("%s#%d", name, i+1), text)
+		name := fmt.Sprintf("%s#%d", name, i+1)
+		one, err := Parse(name, text)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 		mails = append(mails, one...)
 	}
