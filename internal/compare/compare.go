@@ -107,7 +107,7 @@ func (r *Result) count() (worse, better int) {
 		switch {
 		case c.Regression:
 			worse++
-		case c.Kind == Passing || c.Kind == Rarer || c.Kind == Milder:
+		case c.Kind.order() >= Milder.order():
 			better++
 		}
 	}
