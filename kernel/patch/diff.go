@@ -28,7 +28,7 @@ func readDiff(body []byte) ([]*gitdiff.File, error) {
 				continue
 			}
 			first, rest, found := strings.Cut(*name, "/")
-			if !found || first == "" {
+			if !found || first == "" || rest == "" {
 				return nil, fmt.Errorf("path %q has no folder such as a/ to leave out", *name)
 			}
 			*name = rest

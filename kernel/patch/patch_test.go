@@ -211,6 +211,7 @@ func TestHostilePatchIsRefused(t *testing.T) {
 		"git folder deep": {create("fs/.Git/config", "x"), ".git folder"},
 		"rename out":      {"diff --git a/fs/old.c b/../x\nsimilarity index 100%\nrename from fs/old.c\nrename to ../x\n", "leaves the tree"},
 		"traditional":     {"--- a/../x\n+++ b/../x\n@@ -1 +1 @@\n-a\n+b\n", "leaves the tree"},
+		"only a folder":   {"--- a/x\n+++ b/\n@@ -0,0 +1 @@\n+b\n", "no folder"},
 		"no folder":       {"--- x\n+++ x\n@@ -1 +1 @@\n-a\n+b\n", "no folder"},
 		"link":            {linkOut, "points out of the tree"},
 		"link absolute":   {strings.Replace(linkOut, "../../etc", "/etc", 1), "points out of the tree"},
@@ -314,6 +315,7 @@ func TestAppliedPatchesAreRemembered(t *testing.T) {
 func FuzzPatch(f *testing.F) {
 	f.Add([]byte(asMail("[PATCH 1/2] a", change(10, "x"))))
 	f.Add([]byte(linkOut))
+	f.Add([]byte("--- 0\n+++ 0/\n@@ -0,2 +0,3 @@\n\n+0\n 0"))
 	f.Add([]byte("--- a/x/y\n+++ b/x/y\n@@ -1 +1 @@\n-a\n+b\n"))
 	f.Add([]byte(asMail("[PATCH v2 0/2] c", "") + asMail("[PATCH v2 2/2] b", change(20, "y")) + asMail("Re: [PATCH 1/2] a", change(10, "x"))))
 	f.Fuzz(func(t *testing.T, text []byte) {
