@@ -235,20 +235,21 @@ func (t *text) output(p *verdict.Program) {
 
 // place tells where on the console a program's crashes are, or the console.
 func (t *text) place(p *verdict.Program) {
-	titles := 0
+	titles := map[string]bool{}
 	for _, c := range t.report.Crashes {
-		if c.Program != p.ID || c.Lines[0] == 0 || c.Allowed != nil {
+		if c.Program != p.ID || c.Lines[0] == 0 || c.Allowed != nil || titles[c.Title] {
 			continue
 		}
+		titles[c.Title] = true
 		place := fmt.Sprintf("%s:%d", cmp.Or(c.Console, t.report.Run.Console), c.Lines[0])
-		if titles++; titles == 1 && c.Test != "" {
+		if len(titles) == 1 {
 			t.line("  console  %s", place)
 		} else {
 			t.line("  also     %s  %s", clean(c.Title), place)
 		}
 		t.patched(&c)
 	}
-	if log := cmp.Or(p.Console, t.report.Run.Console); titles == 0 && log != "" {
+	if log := cmp.Or(p.Console, t.report.Run.Console); len(titles) == 0 && log != "" {
 		t.line("  console  %s", log)
 	}
 }

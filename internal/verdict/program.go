@@ -191,6 +191,9 @@ func ofTests(tests []Test) (Verdict, string) {
 }
 
 func join(name, reason string) string {
+	if name == "" {
+		return reason
+	}
 	if reason == "" {
 		return name
 	}
