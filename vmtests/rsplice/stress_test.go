@@ -56,9 +56,12 @@ func seedOf(t *testing.T) uint64 {
 // TestStress lets servers answer in every way that is allowed, and some that are
 // not, and end at any time, while readers read in every way and verify each
 // byte. It takes 3 seconds, or what rsplice.stress on the kernel's command line
-// says.
+// says; with -short it is left out: it takes other decisions in every run.
 func TestStress(t *testing.T) {
 	need(t)
+	if testing.Short() {
+		t.Skip("takes other decisions in every run")
+	}
 	long, err := time.ParseDuration(parameter(t, "rsplice.stress", "3s"))
 	if err != nil {
 		t.Fatal(err)
