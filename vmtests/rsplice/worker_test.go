@@ -97,17 +97,23 @@ func (w *worker) answerSomehow(req request) {
 	if !expected(err) {
 		w.bad("%s, then copy: %v", name, err)
 	}
-	w.empty(w.pipe)
-	w.empty(w.other)
+	// A reply that was accepted has taken the memory back. One that was not,
+	// since the READ is being sent again or ended by others at this moment,
+	// may be a little ahead of them.
+	w.empty(w.pipe, err == nil)
+	w.empty(w.other, err == nil)
 }
 
-// empty drops what is left in a pipe: it is stale now.
-func (w *worker) empty(p [2]int) {
+// empty drops what is left in a pipe; that must be stale if the READ has been
+// answered.
+func (w *worker) empty(p [2]int, answered bool) {
 	for {
-		n, err := rsplice.Fill(p[0], w.sourceFD(), new(int64), 1, rsplice.Nonblock)
+		n, err := rsplice.Fill(p[0], w.sourceFD(), new(int64), 1<<20, rsplice.Nonblock)
 		switch {
 		case err == nil && n > 0:
-			w.bad("a buffer of a READ that has been answered could be filled")
+			if answered {
+				w.bad("a buffer of a READ that has been answered could be filled")
+			}
 		case errors.Is(err, unix.EINTR), errors.Is(err, unix.ECANCELED):
 		default:
 			return
