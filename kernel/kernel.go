@@ -7,7 +7,7 @@
 // change of one file compiles one file. Finished images appear in the store
 // whole or not at all.
 //
-//	<cache>/image/<key>/   vmlinux bzImage config System.map build.log meta.json
+//	<cache>/image/<key>/   vmlinux bzImage config System.map build.log sources meta.json
 //	<cache>/lane/<base>/   src, and obj-<profile> for each profile built
 //	<cache>/lock/          one lock a key, one a lane
 package kernel

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestBuildStoresTheWholeImage(t *testing.T) {
@@ -381,5 +383,21 @@ func TestDamagedImageIsBuiltAgain(t *testing.T) {
 	again := k.mustBuild()
 	if again.Cached || len(k.made()) != 2 {
 		t.Error("a cut vmlinux was served")
+	}
+}
+
+func TestImageKnowsItsSources(t *testing.T) {
+	t.Parallel()
+	k := newToy(t)
+	image := k.mustBuild()
+	if d := cmp.Diff(map[string]bool{"Kconfig": true, "a.c": true, "b.c": true}, image.Sources()); d != "" {
+		t.Errorf("sources (-want +got):\n%s", d)
+	}
+	// An image of before they were kept does not know.
+	if err := os.Remove(filepath.Join(image.Dir, sourcesName)); err != nil {
+		t.Fatal(err)
+	}
+	if got := image.Sources(); got != nil {
+		t.Errorf("without the file: %v", got)
 	}
 }

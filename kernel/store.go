@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -15,7 +16,10 @@ const (
 	trashPrefix = ".trash-"
 )
 
-const metaName = "meta.json"
+const (
+	metaName    = "meta.json"
+	sourcesName = "sources" // what Image.Sources reads
+)
 
 // stored are the files of an image and where make leaves them.
 func stored() map[string]string {
@@ -130,6 +134,15 @@ func (l *lane) fill(dir string) (*Meta, error) {
 		return nil, err
 	}
 	sizes["build.log"] = n
+	compiled, err := l.sources()
+	if err != nil {
+		return nil, err
+	}
+	text := []byte(strings.Join(compiled, "\n"))
+	if err := writeSynced(filepath.Join(dir, sourcesName), text); err != nil {
+		return nil, err
+	}
+	sizes[sourcesName] = int64(len(text))
 	release, err := readBounded(filepath.Join(l.obj, "include/config/kernel.release"), 256)
 	if err != nil {
 		return nil, err

@@ -62,6 +62,24 @@ func patches(k verdict.Kernel) []verdict.Patch {
 	return all
 }
 
+// maxUncompiled bounds the lines on what was not compiled.
+const maxUncompiled = 10
+
+// notCompiled says which lines of k's patches no test can have reached, a line
+// each.
+func notCompiled(k verdict.Kernel) []string {
+	var all []string
+	for _, p := range k.Applied {
+		for _, g := range p.NotCompiled {
+			all = append(all, line(p.Name+": "+g.String()))
+		}
+	}
+	if n := len(all) - maxUncompiled; n > 1 {
+		all = append(all[:maxUncompiled], fmt.Sprintf("and %d more that are not compiled", n))
+	}
+	return all
+}
+
 // allowed lists the complaints that the allowlist covers, a line each.
 func allowed(s Source) []string {
 	var all []string

@@ -35,6 +35,9 @@ func (t *text) whole() {
 	for _, n := range r.Notes {
 		t.line("note: %s", clean(n))
 	}
+	for _, n := range notCompiled(r.Run.Kernel) {
+		t.line("note: %s", n)
+	}
 }
 
 // foot writes the verdict over all and where everything is.

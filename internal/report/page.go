@@ -111,6 +111,7 @@ func newPage(s Source) *page {
 	for _, n := range r.Notes {
 		p.Notes = append(p.Notes, line(n))
 	}
+	p.Notes = append(p.Notes, notCompiled(r.Run.Kernel)...)
 	p.Patches = patches(r.Run.Kernel)
 	p.Stages = stageChart(r.Run.Stages)
 	all := suites(r)

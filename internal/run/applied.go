@@ -5,11 +5,16 @@ import (
 	"github.com/runvm/runvm/kernel/patch"
 )
 
-// applied is what a report says of the patches in a tree.
-func applied(patches []patch.Applied) []verdict.Patch {
+// applied is what a report says of the patches in a tree. gaps, where they are
+// known, are of the same patches.
+func applied(patches []patch.Applied, gaps [][]verdict.Gap) []verdict.Patch {
 	var all []verdict.Patch
-	for _, p := range patches {
-		all = append(all, verdict.Patch{Name: p.Name, Subject: p.Subject, Digest: p.Digest})
+	for i, p := range patches {
+		said := verdict.Patch{Name: p.Name, Subject: p.Subject, Digest: p.Digest}
+		if i < len(gaps) {
+			said.NotCompiled = gaps[i]
+		}
+		all = append(all, said)
 	}
 	return all
 }

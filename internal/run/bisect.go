@@ -227,11 +227,7 @@ func (s *bisection) build(ctx context.Context, n int) (*Built, error) {
 	tree := *s.base
 	tree.ID = s.tree(n)
 	built := &Built{Tree: &tree, Base: s.full.Base, Applied: s.full.Applied[:len(s.full.Applied)-s.last()+n]}
-	k := s.Plan.Kernel
-	b := &kernel.Builder{Cache: s.c.Cache, Sh: s.c.Sh, Progress: s.c.Progress}
-	var err error
-	built.Image, err = b.Build(ctx, kernel.Request{Tree: &tree, Profile: k.Profile, Config: k.Config, Jobs: k.Jobs})
-	return built, err
+	return built, s.c.image(ctx, s.Plan.Kernel, built)
 }
 
 // untestable tells whether err is the kernel's fault, so that its position

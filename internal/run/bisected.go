@@ -164,7 +164,7 @@ func (s *bisection) decide(ctx context.Context, n int) (bisect.Mark, error) {
 // result names the culprit and the evidence.
 func (s *bisection) result(marks map[int]bisect.Mark) (*bisect.Result, error) {
 	good, bad := bisect.Range(marks, s.last())
-	r := &bisect.Result{Schema: bisect.Schema, Symptom: s.symptom, Patches: applied(s.suite), First: good + 1, Last: bad, Dir: s.dir}
+	r := &bisect.Result{Schema: bisect.Schema, Symptom: s.symptom, Patches: applied(s.suite, nil), First: good + 1, Last: bad, Dir: s.dir}
 	for n := 0; n <= s.last(); n++ {
 		if marks[n] == "" {
 			continue

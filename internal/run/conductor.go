@@ -92,6 +92,8 @@ type Built struct {
 	// Base is the source without them; nil where there are none.
 	Base    *source.Tree
 	Applied []patch.Applied
+	// Gaps are, for each of Applied, the lines it wrote that are in no object.
+	Gaps [][]verdict.Gap
 }
 
 // Build makes the image of k: the stages fetch, patch and build.
@@ -132,12 +134,29 @@ func (c *Conductor) Build(ctx context.Context, k Kernel) (*Built, error) {
 		return nil, err
 	}
 	return built, c.stage("build", func() (note string, err error) {
-		built.Image, err = b.Build(ctx, kernel.Request{Tree: built.Tree, Profile: k.Profile, Config: k.Config, Jobs: k.Jobs})
-		if err == nil && built.Cached {
+		if err := c.image(ctx, k, built); err != nil {
+			return "", err
+		}
+		if built.Cached {
 			note = "cached"
 		}
-		return note, err
+		return note, nil
 	})
+}
+
+// image builds the image of built.Tree and finds out what of the patches is
+// in it.
+func (c *Conductor) image(ctx context.Context, k Kernel, built *Built) error {
+	b := &kernel.Builder{Cache: c.Cache, Sh: c.Sh, Progress: c.Progress}
+	var err error
+	built.Image, err = b.Build(ctx, kernel.Request{Tree: built.Tree, Profile: k.Profile, Config: k.Config, Jobs: k.Jobs})
+	if err != nil {
+		return err
+	}
+	if built.Gaps, err = c.gaps(ctx, built); err != nil {
+		return fmt.Errorf("what of the patches is compiled: %w", err)
+	}
+	return nil
 }
 
 // patch applies k's patches to built.Tree.
@@ -170,7 +189,7 @@ func (c *Conductor) kernelInfo(k Kernel, b *Built) verdict.Kernel {
 	info := verdict.Kernel{Name: k.Spec, Version: b.Release, Key: b.Key, Profile: k.Profile, Patches: k.Patches, Image: b.Dir, Built: b.Built}
 	if b.Tree != nil {
 		info.Name, info.Version = b.Tree.Name, b.Tree.Version
-		info.Tree, info.Applied = b.Tree.ID, applied(b.Applied)
+		info.Tree, info.Applied = b.Tree.ID, applied(b.Applied, b.Gaps)
 	} else {
 		info.Image, info.Profile = k.Spec, ""
 	}

@@ -1,6 +1,8 @@
 package verdict
 
 import (
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/runvm/runvm/internal/console"
@@ -168,6 +170,36 @@ type Patch struct {
 	Name    string `json:"name"`
 	Subject string `json:"subject,omitempty"`
 	Digest  string `json:"digest"` // SHA-256 of the file, or of the mail in an mbox, in hex
+	// NotCompiled are the lines it wrote that are in no object of the kernel:
+	// the run has not tested them.
+	NotCompiled []Gap `json:"not_compiled,omitempty"`
+}
+
+// A Gap is a part of a file that was not compiled.
+type Gap struct {
+	File string `json:"file"`
+	// First and Last are lines, from 1; 0 for the whole file.
+	First int    `json:"first,omitempty"`
+	Last  int    `json:"last,omitempty"`
+	Why   string `json:"why"` // "not built", "inside #ifdef CONFIG_X"
+	// Symbols are what keeps it out: "CONFIG_X is not set".
+	Symbols []string `json:"symbols,omitempty"`
+}
+
+// String is "fs/a.c:10-20 is not compiled: inside #ifdef CONFIG_X (CONFIG_X is not set)".
+func (g Gap) String() string {
+	at := g.File
+	switch {
+	case g.First > 0 && g.First == g.Last:
+		at += fmt.Sprintf(":%d", g.First)
+	case g.First > 0:
+		at += fmt.Sprintf(":%d-%d", g.First, g.Last)
+	}
+	s := at + " is not compiled: " + g.Why
+	if len(g.Symbols) > 0 {
+		s += " (" + strings.Join(g.Symbols, ", ") + ")"
+	}
+	return s
 }
 
 // A Machine is the VM of a run.
