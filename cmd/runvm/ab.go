@@ -82,7 +82,7 @@ func testLine(c *cli.Command, k run.Kernel) []string {
 	if k.Config != "" {
 		line = append(line, "-config", k.Config)
 	}
-	return append(line, commandLine(c, "run", "o", "json", "v", "count", "threshold", "title", "onto",
+	return append(line, commandLine(c, "run", "o", "json", "v", "count", "threshold", "title", "onto", "timed", "line", "x", "bars",
 		"kernel", "patches", "profile", "config", "base-kernel", "base-patches", "base-profile", "base-config")[2:]...)
 }
 

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"text/tabwriter"
 	"unicode"
-
-	"golang.org/x/perf/benchunit"
 )
 
 // Bounds of what Text shows.
@@ -130,18 +128,9 @@ func (r *Result) benchTable(b *bytes.Buffer) {
 	fmt.Fprintf(tw, "  benchmark\tunit\tbase\tpatched\tdelta\t\n")
 	for _, f := range r.Benchmarks {
 		fmt.Fprintf(tw, "  %s %s\t%s\t%s\t%s\t%s\t%s\n", clean(path.Base(f.Program)), clean(f.Name), clean(f.Unit),
-			f.Base.text(f.Unit), f.Patched.text(f.Unit), f.delta(), f.remark())
+			f.Base.Text(f.Unit), f.Patched.Text(f.Unit), f.delta(), f.remark())
 	}
 	tw.Flush()
-}
-
-// text is "12.3µ ±4%"; without the interval where there is none.
-func (m Median) text(unit string) string {
-	s := benchunit.Scale(m.Center, benchunit.ClassOf(unit))
-	if m.Lo == m.Hi || m.Center == 0 {
-		return s
-	}
-	return fmt.Sprintf("%s ±%.0f%%", s, 100*max(m.Hi-m.Center, m.Center-m.Lo)/m.Center)
 }
 
 func (f *Benchmark) delta() string {

@@ -273,6 +273,10 @@ func (c *Conductor) recorder(out string, started time.Time, command []string, k 
 	return rec, nil
 }
 
+// Folder makes the directory for what has no run: out, or a new one in the
+// cache.
+func (c *Conductor) Folder(out string) (string, error) { return c.runDir(out, time.Now()) }
+
 // runDir makes the directory of a run: out, or a new one in the cache named
 // after the time.
 func (c *Conductor) runDir(out string, now time.Time) (string, error) {

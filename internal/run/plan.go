@@ -59,6 +59,8 @@ type Guest struct {
 	Append        []string // kernel arguments
 	Shares        []Share
 	Net           bool
+	// DiskMiB is the size of an empty virtio disk, /dev/vda; 0 is none.
+	DiskMiB int
 	// Cold boots the guest even when one like it has booted before and could
 	// go on from there.
 	Cold bool
@@ -67,6 +69,9 @@ type Guest struct {
 	// Silence and Deadline are the run's two clocks; 0 stops a clock.
 	Silence, Deadline time.Duration
 }
+
+// maxDiskMiB bounds Guest.DiskMiB.
+const maxDiskMiB = 1 << 20
 
 // A Share is a directory of the host that the guest may see.
 type Share struct {
@@ -145,6 +150,8 @@ func (g *Guest) check() error {
 		return usagef("-cpus %d: want 1 to %d", g.CPUs, vm.MaxCPUs)
 	case g.Silence < 0 || g.Deadline < 0:
 		return usagef("-silence and -timeout: want 0 or more")
+	case g.DiskMiB < 0 || g.DiskMiB > maxDiskMiB:
+		return usagef("-disk %d: want 1 to %d MiB", g.DiskMiB, maxDiskMiB)
 	case g.Deterministic && (g.CPUs != 1 || g.Net || len(g.Shares) > 0):
 		return usagef("-deterministic: one CPU, no -net and no -share: each brings the host's timing in")
 	case g.Deterministic && g.Accel == vm.KVM:
@@ -227,6 +234,9 @@ func (g *Guest) extras() string {
 			mode = "writable"
 		}
 		s += fmt.Sprintf(", %s at %s (%s)", share.Dir, share.Path, mode)
+	}
+	if g.DiskMiB > 0 {
+		s += fmt.Sprintf(", disk of %d MiB", g.DiskMiB)
 	}
 	if g.Net {
 		s += ", network"

@@ -30,6 +30,7 @@ const (
 	vmFile       = "vm.json"
 	configFile   = "config"
 	coreFile     = "core"
+	diskFile     = "disk" // while the guest runs
 )
 
 // maxRecorded bounds each file that Rejudge reads, in bytes: a little more
@@ -279,8 +280,11 @@ func writeJSON(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	return renameio.WriteFile(path, append(data, '\n'), 0o644)
+	return writeWhole(path, append(data, '\n'))
 }
+
+// writeWhole writes a file that is there whole or not at all.
+func writeWhole(path string, data []byte) error { return renameio.WriteFile(path, data, 0o644) }
 
 // writeEvents writes what `go test -json` would have.
 func writeEvents(path string, events []gotest.Event) error {

@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -200,6 +201,14 @@ func (c *Conductor) boot(ctx context.Context, g Guest, built *Built, progs *prog
 		return err
 	}
 	machine.TTY, machine.PauseOnPanic = rec.tty != nil, g.Core
+	if g.DiskMiB > 0 {
+		disk := filepath.Join(rec.dir, diskFile)
+		if err := emptyDisk(disk, g.DiskMiB); err != nil {
+			return fmt.Errorf("disk: %w", err)
+		}
+		defer func() { _ = os.Remove(disk) }()
+		machine.Disks = []vm.Disk{{Path: disk}}
+	}
 	core := ""
 	if g.Core {
 		core = filepath.Join(rec.dir, coreFile)
@@ -222,6 +231,15 @@ func (c *Conductor) boot(ctx context.Context, g Guest, built *Built, progs *prog
 		}
 		return milestones(result), rec.ended(machine, result)
 	})
+}
+
+// emptyDisk makes a file of zeroes that takes no room.
+func emptyDisk(name string, mib int) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Truncate(int64(mib)<<20), f.Close())
 }
 
 // milestones says where the time of a boot went.

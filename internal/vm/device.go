@@ -38,7 +38,7 @@ func (m *Machine) devices(e ends) []device {
 		d = append(d, terminal(e))
 	}
 	for i, disk := range m.Disks {
-		d = append(d, disk.device(i))
+		d = append(d, disk.device(i, m.Deterministic))
 	}
 	for i, share := range m.Shares {
 		d = append(d, share.device(i))
@@ -170,7 +170,9 @@ func terminal(e ends) device {
 	}}
 }
 
-func (d Disk) device(i int) device {
+// device is a virtio block device. One whose guest counts instructions is asked
+// by the guest's CPU itself: see results.
+func (d Disk) device(i int, deterministic bool) device {
 	id := fmt.Sprintf("disk%d", i)
 	drive := fmt.Sprintf("if=none,id=%s,format=raw,cache=unsafe,file=%s", id, escape(d.Path))
 	if d.ReadOnly {
@@ -179,6 +181,9 @@ func (d Disk) device(i int) device {
 	dev := "virtio-blk-pci,drive=" + id
 	if d.Serial != "" {
 		dev += ",serial=" + escape(d.Serial)
+	}
+	if deterministic {
+		dev += ",ioeventfd=off"
 	}
 	return device{qemu: []string{"-drive", drive, "-device", dev}}
 }

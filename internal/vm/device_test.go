@@ -85,7 +85,7 @@ func TestValidate(t *testing.T) {
 		"share tag":            func(m *Machine) { m.Shares = []Share{{}} },
 		"needs 1 CPU, not 2":   func(m *Machine) { m.Deterministic, m.CPUs = true, 2 },
 		"needs tcg, not kvm":   func(m *Machine) { m.Deterministic, m.Accel.Name = true, KVM },
-		"takes no disk":        func(m *Machine) { m.Deterministic, m.Net = true, true },
+		"takes no share":       func(m *Machine) { m.Deterministic, m.Net = true, true },
 		"seed -1: want 0 to 4": func(m *Machine) { m.Deterministic, m.Seed = true, -1 },
 		"seed 4294967296: ":    func(m *Machine) { m.Deterministic, m.Seed = true, math.MaxUint32+1 },
 	} {
