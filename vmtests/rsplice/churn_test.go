@@ -51,7 +51,7 @@ func churn(args string) error {
 		wait.Go(func() {
 			c := churner{
 				rng:  rand.New(rand.NewPCG(seed, uint64(i))),
-				data: pattern.Pattern{Seed: 7, File: fileID},
+				data: servedData(),
 				size: size, path: path, seen: &all[i],
 			}
 			c.seen.Errors = map[string]int{}

@@ -3,9 +3,6 @@ package rsplice
 import (
 	"encoding/binary"
 	"os"
-	"path/filepath"
-	"runtime"
-	"strconv"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -92,81 +89,6 @@ func testSourceError(t *testing.T, want unix.Errno) {
 		t.Fatal(err)
 	}
 	r.gets(t, s, 2*page)
-}
-
-// failAllocations lets the kernel's nth allocation of this thread fail, each
-// time the function that is returned is called with n. It returns whether that
-// has happened since.
-func failAllocations(t *testing.T) (set func(nth int), failed func() bool) {
-	t.Helper()
-	const file = "/proc/thread-self/fail-nth"
-	if _, err := os.Stat(file); err != nil {
-		t.Skip("kernel has no CONFIG_FAULT_INJECTION")
-	}
-	debug := t.TempDir()
-	if err := unix.Mount("debugfs", debug, "debugfs", 0, ""); err != nil {
-		t.Fatalf("mount debugfs: %v", err)
-	}
-	t.Cleanup(func() { _ = unix.Unmount(debug, unix.MNT_DETACH) })
-	for _, knob := range []string{"failslab/ignore-gfp-wait", "fail_page_alloc/ignore-gfp-wait"} {
-		if err := os.WriteFile(filepath.Join(debug, knob), []byte("N"), 0); err != nil {
-			t.Fatal(err)
-		}
-	}
-	runtime.LockOSThread()
-	t.Cleanup(runtime.UnlockOSThread)
-	set = func(nth int) {
-		if err := os.WriteFile(file, []byte(strconv.Itoa(nth)), 0); err != nil {
-			t.Fatal(err)
-		}
-	}
-	failed = func() bool {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(b) == "0\n"
-	}
-	return set, failed
-}
-
-// Each allocation of each form of the call fails once. Whatever happens, the
-// READ can be answered.
-func testNoMemory(t *testing.T, want unix.Errno) {
-	each(t, func(t *testing.T, s *server) {
-		set, failed := failAllocations(t)
-		seen, n := 0, 1
-		for more := true; more; n++ {
-			more = false
-			r := s.read(t, 0, guest.PageSize())
-			req := s.next(t)
-			for _, call := range []func() error{
-				func() error { _, err := rsplice.Claim(s.device, req.unique, s.pipe[1], 100, 0); return err },
-				func() error { _, err := rsplice.Fill(s.pipe[0], s.sourceFD(), nil, 50, 0); return err },
-				func() error { _, err := rsplice.Move(s.pipe[0], newPipe(t)[1], 10, 0); return err },
-				func() error { _, err := rsplice.Direct(s.device, req.unique, s.sourceFD(), nil, 100); return err },
-			} {
-				set(n)
-				err := call()
-				more = failed() || more
-				set(0)
-				if err == want {
-					seen++
-				} else if err != nil && err != unix.EAGAIN {
-					t.Errorf("allocation %d failed: %v", n, err)
-				}
-			}
-			s.drop(t)
-			if err := s.replyData(req, req.size); err != nil {
-				t.Fatal(err)
-			}
-			r.gets(t, s, guest.PageSize())
-		}
-		if seen < 3 {
-			t.Errorf("%d calls failed for want of memory: the test has shown nothing", seen)
-		}
-		t.Logf("%d rounds, %d calls failed", n, seen)
-	})
 }
 
 // drop gives the server a new pipe.

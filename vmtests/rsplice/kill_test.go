@@ -80,26 +80,11 @@ func serverDies(t *testing.T, s *server, steps string) {
 	r := s.read(t, 0, 2*guest.PageSize())
 	req := s.next(t)
 	socket, _ := newSocket(t)
-	child := as("serve", fmt.Sprintf("%d %d %s", req.unique, req.size, steps))
-	for _, fd := range []int{s.device, s.pipe[0], s.pipe[1], s.sourceFD(), socket} {
-		dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f := os.NewFile(uintptr(dup), "inherited")
-		defer f.Close()
-		child.ExtraFiles = append(child.ExtraFiles, f)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range child.ExtraFiles {
-		f.Close()
-	}
+	wait := s.startServer(t, req, steps, socket)
 	unix.Close(s.device)
 	s.device = -1
-	if err := child.Wait(); child.ProcessState.ExitCode() != -1 {
-		t.Fatalf("server: %v, want it killed", err)
+	if err := wait(); err != nil {
+		t.Fatal(err)
 	}
 
 	start := time.Now()
@@ -115,6 +100,34 @@ func serverDies(t *testing.T, s *server, steps string) {
 	_, err := rsplice.Fill(s.pipe[0], s.sourceFD(), nil, 1, rsplice.Nonblock)
 	if !errors.Is(err, unix.ECANCELED) && !errors.Is(err, unix.EAGAIN) {
 		t.Errorf("fill of what was left: %v", err)
+	}
+}
+
+// startServer starts a process that takes steps towards the answer of a READ, with
+// the server's descriptors and the source that is given for steps F and D, and
+// returns a function that waits until it has been killed.
+func (s *server) startServer(t *testing.T, req request, steps string, source int) (wait func() error) {
+	t.Helper()
+	child := as("serve", fmt.Sprintf("%d %d %s", req.unique, req.size, steps))
+	for _, fd := range []int{s.device, s.pipe[0], s.pipe[1], s.sourceFD(), source} {
+		dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		child.ExtraFiles = append(child.ExtraFiles, os.NewFile(uintptr(dup), "inherited"))
+	}
+	err := child.Start()
+	for _, f := range child.ExtraFiles {
+		f.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() error {
+		if err := child.Wait(); child.ProcessState.ExitCode() != -1 {
+			return fmt.Errorf("server: %w, want it killed", err)
+		}
+		return nil
 	}
 }
 
@@ -178,4 +191,53 @@ func (s *server) interrupted(t *testing.T, req request) func(opcode uint32, uniq
 			t.Errorf("answer of an interrupt: %v", err)
 		}
 	}
+}
+
+// A task that is killed while it reads from a source that is not settled may leave
+// behind I/O of which nobody knows when it ends. So the READ cannot succeed any
+// more; it ends with an error, without the pages, and is asked for again.
+func TestKilledFillOfAnUnsettledSource(t *testing.T) {
+	need(t)
+	// A new process closes the file and must not wait for the server by that; nor
+	// must the task for the READ itself, but for its page.
+	s, other := mount(t, keepCache), mountWith(t, noFlush, initAsyncRead)
+	r := s.read(t, 0, guest.PageSize())
+	req := s.next(t)
+	died := make(chan error, 1)
+	go func() {
+		source, err := unix.Open(other.file(), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err == nil {
+			err = s.startServer(t, req, "-cF", source)()
+			unix.Close(source)
+		}
+		died <- err
+	}()
+	var asked []request
+	for dead := false; !dead; {
+		select {
+		case err := <-died:
+			if err != nil {
+				t.Fatal(err)
+			}
+			dead = true
+		default:
+			if req, is, _ := other.handle(idleWait); is {
+				asked = append(asked, req)
+			}
+		}
+	}
+	if len(asked) == 0 {
+		t.Fatal("the source was not read: the test has shown nothing")
+	}
+	fails(t, "reply", rsplice.Reply(s.device, req.unique, 1), unix.EBUSY)
+	fails(t, "reply with data", s.replyData(req, req.size), unix.EBUSY)
+	if err := s.reply(req.unique, unix.EIO, nil); err != nil {
+		t.Errorf("error reply: %v", err)
+	}
+	for _, req := range asked {
+		if err := other.replyData(req, req.size); err != nil && err != unix.ENOENT {
+			t.Errorf("reply of the source: %v", err)
+		}
+	}
+	r.gets(t, s, guest.PageSize())
 }

@@ -19,12 +19,14 @@ const envRole = "RSPLICE_ROLE"
 // roles are what such a process does; its error goes to standard error.
 func roles() map[string]func(args string) error {
 	return map[string]func(args string) error{
-		"read":  func(args string) error { return readFile(args, os.Stdin, os.Stdout) },
-		"exec":  execFile,
-		"serve": serveAndDie,
-		"fill":  fillForAnother,
-		"churn": churn,
-		"write": writeFile,
+		"read":    func(args string) error { return readFile(args, os.Stdin, os.Stdout) },
+		"exec":    execFile,
+		"serve":   serveAndDie,
+		"fill":    fillForAnother,
+		"churn":   churn,
+		"write":   writeFile,
+		"hog":     hog,
+		"periods": readPeriods,
 	}
 }
 

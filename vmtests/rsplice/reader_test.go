@@ -33,13 +33,13 @@ const (
 // what tailOf says.
 func readFile(job string, in io.Reader, out io.Writer) error {
 	var off int64
-	var size, margin int
+	var size, margin, huge int
 	var async bool
 	var path string
-	if _, err := fmt.Sscanf(job, "%d %d %d %t %s", &off, &size, &margin, &async, &path); err != nil {
+	if _, err := fmt.Sscanf(job, "%d %d %d %d %t %s", &off, &size, &margin, &huge, &async, &path); err != nil {
 		return fmt.Errorf("read job %q: %w", job, err)
 	}
-	mem, err := readerMemory(size + 2*margin)
+	mem, err := readerMemory(size+2*margin, huge)
 	if err != nil {
 		return fmt.Errorf("map memory to read to: %w", err)
 	}
@@ -90,13 +90,40 @@ func uringPread(fd int, b []byte, off int64) (int, error) {
 const sharedFD = 3
 
 // readerMemory is memory of a reader's own, or that which it shares.
-func readerMemory(size int) ([]byte, error) {
+func readerMemory(size, huge int) ([]byte, error) {
+	if huge > 0 {
+		return hugeMemory(size, huge-1)
+	}
 	const prot = unix.PROT_READ | unix.PROT_WRITE
 	var st unix.Stat_t
 	if err := unix.Fstat(sharedFD, &st); err == nil && st.Size == int64(size) {
 		return unix.Mmap(sharedFD, 0, size, prot, unix.MAP_SHARED)
 	}
 	return unix.Mmap(-1, 0, size, prot, unix.MAP_PRIVATE|unix.MAP_ANON)
+}
+
+// hugePage is the size of a huge page on machines whose pages have 4 KiB.
+const hugePage = 2 << 20
+
+// hugeMemory is memory in a transparent huge page, from byte at of it.
+func hugeMemory(size, at int) ([]byte, error) {
+	mem, err := unix.Mmap(-1, 0, 2*hugePage, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		return nil, err
+	}
+	skip := -uintptr(unsafe.Pointer(&mem[0])) % hugePage
+	mem = mem[skip : skip+hugePage]
+	if err := unix.Madvise(mem, unix.MADV_HUGEPAGE); err != nil {
+		return nil, err
+	}
+	mem[0] = 1
+	var in [1]byte // a huge page is there at once
+	last := uintptr(unsafe.Pointer(&mem[hugePage-1])) &^ uintptr(os.Getpagesize()-1)
+	_, _, no := unix.Syscall(unix.SYS_MINCORE, last, uintptr(os.Getpagesize()), uintptr(unsafe.Pointer(&in)))
+	if no != 0 || in[0]&1 == 0 {
+		return nil, fmt.Errorf("no huge page: %w", no)
+	}
+	return mem[at : at+size], nil
 }
 
 // tailOf is how many bytes are not zero between the end of the file and the
@@ -144,7 +171,7 @@ type result struct {
 func (s *server) read(t *testing.T, off int64, size int) *reader {
 	t.Helper()
 	r := &reader{off: off, size: size, margin: s.margin, returned: make(chan result, 1)}
-	r.cmd = as("read", fmt.Sprintf("%d %d %d %t %s", off, size, s.margin, s.async, s.file()))
+	r.cmd = as("read", fmt.Sprintf("%d %d %d %d %t %s", off, size, s.margin, s.huge, s.async, s.file()))
 	if s.shareMemory {
 		r.share(t)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,6 +24,7 @@ const (
 	opGetattr     = 3
 	opOpen        = 14
 	opRead        = 15
+	opWrite       = 16
 	opStatfs      = 17
 	opRelease     = 18
 	opFlush       = 25
@@ -32,11 +34,13 @@ const (
 
 	notifyResend = 7
 
+	initAsyncRead = 1 << 0  // FUSE_ASYNC_READ
 	initAsyncDIO  = 1 << 15 // FUSE_ASYNC_DIO
 	initWriteback = 1 << 16 // FUSE_WRITEBACK_CACHE
 	initExt       = 1 << 30
 	directIO      = 1 << 0  // FOPEN_DIRECT_IO
 	keepCache     = 1 << 1  // FOPEN_KEEP_CACHE
+	noFlush       = 1 << 5  // FOPEN_NOFLUSH
 	uniqueResend  = 1 << 63 // FUSE_UNIQUE_RESEND
 	inHeader      = 40
 	outHeader     = 16
@@ -65,8 +69,11 @@ type server struct {
 	shareMemory bool
 	async       bool // its readers do not wait in read(2)
 	margin      int  // around what its readers read to, in bytes
-	buf         []byte
-	copied      int // READs that serve has answered
+	// huge puts the memory of its readers into a huge page, from byte huge-1
+	// of it; 0 does not.
+	huge   int
+	buf    []byte
+	copied int // READs that serve has answered
 	// other sees each request that is not a READ before it is answered.
 	other func(opcode uint32, unique uint64)
 
@@ -90,12 +97,13 @@ func mountWith(t *testing.T, openFlags uint32, initFlags uint64) *server {
 	return mountSize(t, openFlags, initFlags, pagesOfFile)
 }
 
-// mountSize makes a server whose file has a number of pages.
-func mountSize(t *testing.T, openFlags uint32, initFlags uint64, pages int) *server {
+// mountSize makes a server whose file has a number of pages. The mount has more
+// options if there are any.
+func mountSize(t *testing.T, openFlags uint32, initFlags uint64, pages int, more ...string) *server {
 	t.Helper()
 	s := &server{
 		size:      int64(pages * guest.PageSize()),
-		data:      pattern.Pattern{Seed: 7, File: fileID},
+		data:      servedData(),
 		mode:      0o644,
 		margin:    oddMargin,
 		openFlags: openFlags,
@@ -110,6 +118,7 @@ func mountSize(t *testing.T, openFlags uint32, initFlags uint64, pages int) *ser
 		t.Fatalf("open /dev/fuse: %v", err)
 	}
 	options := fmt.Sprintf("fd=%d,rootmode=%o,user_id=0,group_id=0", s.device, unix.S_IFDIR)
+	options = strings.Join(append([]string{options}, more...), ",")
 	if err := unix.Mount("rsplice", s.dir, "fuse", unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
 		t.Fatalf("mount: %v", err)
 	}
@@ -131,6 +140,9 @@ func (s *server) end() {
 		f()
 	}
 }
+
+// servedData is what is in the file of each server, for as long as it is.
+func servedData() pattern.Pattern { return pattern.Pattern{Seed: 7, File: fileID} }
 
 func (s *server) file() string { return filepath.Join(s.dir, "data") }
 

@@ -3,7 +3,7 @@ package rsplice
 import (
 	"bytes"
 	"compress/gzip"
-	_ "embed" // for ext4Image
+	"embed"
 	"fmt"
 	"io"
 	"os"
@@ -17,19 +17,23 @@ import (
 	"github.com/runvm/runvm/vmtests/guest"
 )
 
-// ext4Image is a file system with blocks of 4 KiB and one file, "data": the
-// first ext4Size bytes of the server's pattern. The rest of its last block holds
-// 0x55 (mkfs.ext4 -d, then written to the image).
+// images are file systems with blocks of 4 KiB and one file, "data": the first
+// imageSize bytes of the server's pattern. The rest of its last block holds 0x55
+// (mkfs.ext4 -d and mkfs.xfs -p, then written to the image).
 //
-//go:embed testdata/ext4.img.gz
-var ext4Image []byte
+//go:embed testdata/*.img.gz
+var images embed.FS
 
-const ext4Size = 2*4096 + 100
+const imageSize = 2*4096 + 100
 
-// mountExt4 returns the folder where the image is mounted.
-func mountExt4(t *testing.T) string {
+// mountImage returns the folder where a file system of images is mounted.
+func mountImage(t *testing.T, fsType string) string {
 	t.Helper()
-	z, err := gzip.NewReader(bytes.NewReader(ext4Image))
+	packed, err := images.ReadFile("testdata/" + fsType + ".img.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	z, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +58,9 @@ func mountExt4(t *testing.T) string {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	if err := unix.Mount(device, dir, "ext4", unix.MS_RDONLY, ""); err != nil {
+	if err := unix.Mount(device, dir, fsType, unix.MS_RDONLY, ""); err == unix.ENODEV {
+		t.Skipf("kernel has no %s", fsType)
+	} else if err != nil {
 		t.Fatalf("mount %s: %v", device, err)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
@@ -64,28 +70,34 @@ func mountExt4(t *testing.T) string {
 // What direct I/O has written behind the end of the source is not seen: neither
 // as data nor, by mmap(2), behind the end of the file.
 func TestTailOfDirectIOIsNotSeen(t *testing.T) {
+	for _, fsType := range []string{"ext4", "xfs"} {
+		t.Run(fsType, func(t *testing.T) { tailOfDirectIO(t, fsType) })
+	}
+}
+
+func tailOfDirectIO(t *testing.T, fsType string) {
 	each(t, func(t *testing.T, s *server) {
-		dir := mountExt4(t)
+		dir := mountImage(t, fsType)
 		s.margin = alignedMargin
 		for _, flags := range []int{0, unix.O_DIRECT} {
 			source := open(t, filepath.Join(dir, "data"), unix.O_RDONLY|flags)
-			s.size = ext4Size
+			s.size = imageSize
 			r := s.read(t, 0, 4*guest.PageSize())
 			req := s.next(t)
 			var off int64
 			n, err := rsplice.Direct(s.device, req.unique, source, &off, req.size)
-			moves(t, "claim and fill", n, err, ext4Size)
-			fails(t, "reply with the tail", rsplice.Reply(s.device, req.unique, ext4Size+1), unix.EINVAL)
-			if err := rsplice.Reply(s.device, req.unique, ext4Size); err != nil {
+			moves(t, "claim and fill", n, err, imageSize)
+			fails(t, "reply with the tail", rsplice.Reply(s.device, req.unique, imageSize+1), unix.EINVAL)
+			if err := rsplice.Reply(s.device, req.unique, imageSize); err != nil {
 				t.Fatalf("reply: %v", err)
 			}
 			res := r.wait(t, s)
-			if res.n != ext4Size || res.tail != 0 {
+			if res.n != imageSize || res.tail != 0 {
 				t.Errorf("read: %d, %v, and %d bytes behind the end are not zero; want %d and none",
-					res.n, res.errno, res.tail, ext4Size)
+					res.n, res.errno, res.tail, imageSize)
 			}
 			mem := r.memory(t, s)
-			guest.Same(t, s.data, mem[r.margin:r.margin+ext4Size], 0)
+			guest.Same(t, s.data, mem[r.margin:r.margin+imageSize], 0)
 			r.untouched(t, mem[r.margin+r.size:])
 		}
 	})

@@ -6,7 +6,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/runvm/runvm/fusesrv/pattern"
 	"github.com/runvm/runvm/fusesrv/rsplice"
 	"github.com/runvm/runvm/vmtests/guest"
 )
@@ -22,7 +21,7 @@ func writeFile(path string) error {
 		return err
 	}
 	b := make([]byte, writeSize)
-	_, _ = pattern.Pattern{Seed: 7, File: fileID}.ReadAt(b, writeAt)
+	_, _ = servedData().ReadAt(b, writeAt)
 	n, err := unix.Pwrite(fd, b, writeAt)
 	fmt.Println(n, err)
 	return nil

@@ -94,6 +94,41 @@ func TestEmptyBuffersCannotBeRead(t *testing.T) {
 	})
 }
 
+// What splice(2) takes out of the pipe before it finds that it must not be read
+// is lost, but not seen: not by another FUSE request, not by a file on FUSE.
+func TestSpliceToFUSELosesEmptyBuffers(t *testing.T) {
+	each(t, func(t *testing.T, s *server) {
+		r := s.read(t, 0, 2*guest.PageSize())
+		req := s.next(t)
+		other := mount(t, 0)
+		file := -1
+		other.whileServing(t, func() (err error) {
+			file, err = unix.Open(other.file(), unix.O_RDWR|unix.O_CLOEXEC, 0)
+			return err
+		})
+		written := false
+		other.other = func(opcode uint32, _ uint64) { written = written || opcode == opWrite }
+		s.claim(t, req)
+		other.whileServing(t, func() error {
+			_, err := unix.Splice(s.pipe[0], nil, file, nil, req.size, 0)
+			fails(t, "splice to a file on FUSE", err, unix.EACCES)
+			return unix.Close(file)
+		})
+		if written {
+			t.Error("a WRITE was sent")
+		}
+		_, err := unix.Splice(s.pipe[0], nil, s.device, nil, req.size, 0)
+		fails(t, "splice to the device", err, unix.EACCES)
+		n, err := unix.IoctlGetInt(s.pipe[0], unix.TIOCINQ)
+		moves(t, "bytes in the pipe", n, err, 0)
+		fails(t, "reply", rsplice.Reply(s.device, req.unique, req.size), unix.EINVAL)
+		if err := s.replyData(req, req.size); err != nil {
+			t.Fatal(err)
+		}
+		r.gets(t, s, 2*guest.PageSize())
+	})
+}
+
 func onlyCanary(b []byte) bool { return bytes.Count(b, []byte{canary}) == len(b) }
 
 func TestSpliceMovesWholeEmptyBuffers(t *testing.T) {
