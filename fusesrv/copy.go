@@ -4,8 +4,6 @@ import (
 	"errors"
 	"syscall"
 	"unsafe"
-
-	"golang.org/x/sys/unix"
 )
 
 // copyPath is what every FUSE server can do: bring the bytes into memory of
@@ -21,7 +19,7 @@ type copier struct {
 	data   []byte // room for the largest READ and what surrounds it in directUnits
 }
 
-func openCopy(maxRead int) (answerer, error) {
+func openCopy(_ conn, maxRead int) (answerer, error) {
 	return newCopier(maxRead), nil
 }
 
@@ -40,9 +38,7 @@ func (c *copier) answer(r *read) error {
 	r.step(StepFilled)
 	return r.reply(len(data), func(unique uint64, n int) error {
 		putReplyHeader(c.header[:], unique, 0, n)
-		r.count.calls.Add(1)
-		_, err := unix.Writev(r.dev, [][]byte{c.header[:], data[:n]})
-		return err
+		return r.send(c.header[:], data[:n])
 	})
 }
 

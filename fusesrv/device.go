@@ -12,6 +12,62 @@ const (
 	cloneDevice = 0x8004e500
 )
 
+// A conn is one worker's way to and from the kernel.
+type conn interface {
+	// open readies it; it is called by the thread that is to use it.
+	open() error
+	// next waits for a message, which stays until the next call. Any error
+	// but errEnded is unexpected, and as final.
+	next() ([]byte, error)
+	// send answers the message with a header and what follows it.
+	send(header, data []byte) error
+	// flush sees to it that the kernel has every answer, and returns what it
+	// said to the last.
+	flush() error
+	// sendCalls is how many system calls send makes.
+	sendCalls() uint64
+	// ringed is 1 for an io_uring(7), else 0.
+	ringed() uint64
+	close()
+}
+
+// A device is a conn that reads and writes a descriptor.
+type device struct {
+	fd int
+	in []byte
+}
+
+func (d *device) open() error       { return nil }
+func (d *device) flush() error      { return nil }
+func (d *device) sendCalls() uint64 { return 1 }
+func (d *device) ringed() uint64    { return 0 }
+func (d *device) close()            { unix.Close(d.fd) }
+
+func (d *device) next() ([]byte, error) {
+	for {
+		n, err := unix.Read(d.fd, d.in)
+		switch err {
+		case nil:
+			return d.in[:n], nil
+		case unix.EINTR, unix.EAGAIN, unix.ENOENT: // ENOENT: it was aborted while being read
+		case unix.ENODEV, unix.ECONNABORTED:
+			return nil, errEnded
+		default:
+			return nil, err
+		}
+	}
+}
+
+func (d *device) send(header, data []byte) error {
+	var err error
+	if len(data) == 0 {
+		_, err = unix.Write(d.fd, header)
+	} else {
+		_, err = unix.Writev(d.fd, [][]byte{header, data})
+	}
+	return err
+}
+
 // openDevice returns a descriptor without a connection.
 func openDevice() (int, error) {
 	fd, err := unix.Open(devicePath, unix.O_RDWR|unix.O_CLOEXEC, 0)

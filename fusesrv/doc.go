@@ -18,6 +18,7 @@
 //	               (claim and fill, header)
 //	passthrough    by the kernel; the server   not                           the file's cache; there is no  0      6.9, CAP_SYS_ADMIN
 //	               gave it the file at open                                  other
+//	io_uring       pread, commit               twice, as copy                as copy                        2      6.14, fuse.enable_uring=1
 //
 // Copied is what happens before read(2) copies from the reader's cache to the
 // reader, which is the same for all. A reader past the page cache
@@ -32,7 +33,12 @@
 //
 // Everything but READ and INTERRUPT is answered by go-fuse's ProtocolServer.
 // The device descriptor is opened, mounted and cloned here, one clone and one
-// thread a worker, so that a path can use it for more than read and write.
+// thread a worker, so that a path can use it for more than read and write. On
+// the io_uring paths each worker has a ring of its own (package uring) in place
+// of a clone, and there are Options.Workers of them for each CPU that the kernel
+// may have, since it sends a request to the queue of the CPU that made it. What
+// still comes by the device, FORGET and INTERRUPT, has a worker more; a READ that
+// came there would be answered with an error.
 //
 // What is served is a Tree: Loopback, a directory of this machine to read and
 // write, or Generated, read-only files whose bytes come from an io.ReaderAt

@@ -24,19 +24,20 @@ func (l loopback) root(o *Options) (gofs.InodeEmbedder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return wrap(node, opening{reply: o.openFlags(), direct: o.DirectSource}), nil
+	return wrap(node, opening{reply: o.openFlags(), file: o.path.fileFlags, direct: o.DirectSource}), nil
 }
 
 // An opening says how files are opened.
 type opening struct {
 	reply  uint32 // what OPEN says about the page cache
+	file   int    // flags for every file
 	direct bool   // past the file's own page cache, to read
 }
 
 // flags returns those to open a file with that the reader opens with flags:
 // O_DIRECT is about the reader's cache alone.
 func (o opening) flags(flags uint32) uint32 {
-	flags &^= unix.O_DIRECT
+	flags = flags&^unix.O_DIRECT | uint32(o.file)
 	if o.isDirect(flags) {
 		flags |= unix.O_DIRECT
 	}

@@ -30,7 +30,7 @@ func passthroughPath() Path {
 // noReads answers what must not come.
 type noReads struct{}
 
-func openNoReads(int) (answerer, error) { return noReads{}, nil }
+func openNoReads(conn, int) (answerer, error) { return noReads{}, nil }
 
 func (noReads) close() {}
 

@@ -16,13 +16,20 @@ type Path struct {
 	// InKernel says that the kernel answers READs alone: the server sees
 	// none, and whatever is said about answers does not apply.
 	InKernel bool
+	// openFlags are those of the reply to OPEN that the path needs.
+	openFlags uint32
+	// fileFlags are those that a Loopback opens files with, beside the reader's.
+	fileFlags int
 	// initFlags are the capabilities of INIT without which the path cannot
 	// be; the kernel must offer them all.
 	initFlags uint64
-	// open prepares one worker's answerer. It fails with an error that
-	// names what is missing when the kernel lacks what the path needs.
-	// Reads of that worker ask for at most maxRead bytes each.
-	open func(maxRead int) (answerer, error)
+	// ring, if not nil, has requests come by io_uring(7) in place of reads
+	// of the device.
+	ring *ringKind
+	// open prepares one worker's answerer, on the worker's conn. It fails
+	// with an error that names what is missing when the kernel lacks what the
+	// path needs. Reads of that worker ask for at most maxRead bytes each.
+	open func(c conn, maxRead int) (answerer, error)
 	// probe, if not nil, finds out after INIT whether the path may be used
 	// on the device dev.
 	probe func(dev int) error
@@ -66,6 +73,7 @@ func Paths() []Path {
 		rsplicePipePath(),
 		rspliceDirectPath(),
 		passthroughPath(),
+		ioUringPath(),
 	}
 }
 

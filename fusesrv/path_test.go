@@ -21,6 +21,7 @@ func TestPathThatTheKernelLacksIsNamed(t *testing.T) {
 		"rsplice-pipe":   rsplice.InitFlag,
 		"rsplice-direct": rsplice.InitFlag,
 		"passthrough":    fuse.CAP_PASSTHROUGH,
+		"io_uring":       overRing,
 	} {
 		p, err := findPath(name)
 		if err != nil {
@@ -68,6 +69,7 @@ func TestOnlyItsPathNegotiatesPassthrough(t *testing.T) {
 		}{
 			{fuse.CAP_PASSTHROUGH, p.InKernel},
 			{rsplice.InitFlag, strings.HasPrefix(p.Name, "rsplice")},
+			{overRing, strings.HasPrefix(p.Name, "io_uring")},
 		} {
 			if got := flags&c.flag != 0; got != c.want {
 				t.Errorf("path %s: capability %#x negotiated: %v, want %v", p.Name, c.flag, got, c.want)

@@ -26,7 +26,8 @@ const (
 
 // A read is one READ, from the device to its answer.
 type read struct {
-	dev    int    // descriptor that it came from and is answered on
+	conn   conn   // that it came by and is answered by
+	dev    int    // the device, for paths that answer there themselves
 	unique uint64 // the kernel's name for it
 	off    int64  // first byte asked for
 	asked  int    // bytes asked for, at most the mount's MaxRead
@@ -48,21 +49,37 @@ func (r *read) step(s Step) {
 	}
 }
 
-// reply counts n bytes as read, then has send reply to r with them. They are
-// counted first: a reader that has its bytes finds them counted.
+// reply counts n bytes as read, then has send reply to r with them.
 func (r *read) reply(n int, send func(unique uint64, n int) error) error {
+	r.announce(n, send)
+	return r.sent(send(r.unique, n))
+}
+
+// announce counts n bytes as read, before the reply: a reader that has its
+// bytes finds them counted. A hook may send replies of its own.
+func (r *read) announce(n int, send func(unique uint64, n int) error) {
 	r.count.readBytes.Add(uint64(n))
 	if r.hooks.OnReply != nil {
-		r.hooks.OnReply(Reply{Unique: r.unique, Asked: r.asked, Size: n, Send: send})
+		r.hooks.OnReply(Reply{Unique: r.unique, Asked: r.asked, Size: n, Send: func(unique uint64, n int) error {
+			if err := send(unique, n); err != nil {
+				return err
+			}
+			return r.conn.flush()
+		}})
 	}
-	return r.sent(send(r.unique, n))
+}
+
+// send answers by r's conn.
+func (r *read) send(header, data []byte) error {
+	r.count.calls.Add(r.conn.sendCalls())
+	return r.conn.send(header, data)
 }
 
 // fail answers r with an error number.
 func (r *read) fail(no syscall.Errno) error {
 	r.count.failed.Add(1)
-	r.count.calls.Add(1)
-	return r.sent(replyError(r.dev, r.unique, no))
+	r.count.calls.Add(r.conn.sendCalls())
+	return r.sent(replyError(r.conn, r.unique, no))
 }
 
 // sent judges the outcome of a reply: a request that ended meanwhile, by an
@@ -75,11 +92,10 @@ func (r *read) sent(err error) error {
 }
 
 // replyError ends the request unique with an error number.
-func replyError(dev int, unique uint64, no syscall.Errno) error {
+func replyError(c conn, unique uint64, no syscall.Errno) error {
 	var header [replyHeaderSize]byte
 	putReplyHeader(header[:], unique, no, 0)
-	_, err := unix.Write(dev, header[:])
-	return err
+	return c.send(header[:], nil)
 }
 
 // putReplyHeader writes struct fuse_out_header for payload bytes that follow.

@@ -11,7 +11,7 @@ func rspliceDirectPath() Path {
 // A directFiller needs nothing between two READs.
 type directFiller struct{}
 
-func openDirectFiller(int) (answerer, error) {
+func openDirectFiller(conn, int) (answerer, error) {
 	return directFiller{}, needRsplice()
 }
 

@@ -22,7 +22,7 @@ type pipeFiller struct {
 	empty pipe
 }
 
-func openPipeFiller(int) (answerer, error) {
+func openPipeFiller(conn, int) (answerer, error) {
 	if err := needRsplice(); err != nil {
 		return nil, err
 	}
@@ -100,7 +100,7 @@ func (r *read) filled(n int, err error) error {
 	return r.reply(n, func(unique uint64, n int) error {
 		r.count.calls.Add(1)
 		if n == 0 {
-			return replyError(r.dev, unique, 0)
+			return replyError(r.conn, unique, 0)
 		}
 		return rsplice.Reply(r.dev, unique, n)
 	})

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,7 +26,8 @@ type Options struct {
 	// Path is the read path, the name of one of Paths.
 	Path string
 	// Workers is the number of requests served at once, each on a clone of
-	// the device descriptor; 1 to 64, 0 means 1.
+	// the device descriptor; 1 to 64, 0 means 1. On the paths of io_uring(7)
+	// it is that for each CPU.
 	Workers int
 	// MaxRead is the largest READ and WRITE in bytes: a multiple of the page
 	// size, at most MaxRead; 0 means MaxRead.
@@ -43,6 +45,8 @@ type Options struct {
 	DirectSource bool
 	// Hooks may be empty.
 	Hooks Hooks
+
+	path Path // called Path
 }
 
 // A Server serves one mount until it is unmounted or aborted.
@@ -55,6 +59,7 @@ type Server struct {
 	raw     fuse.RawFileSystem
 	proto   *fuse.ProtocolServer
 	workers []*worker
+	queues  []*ringQueue
 	running sync.WaitGroup
 	ended   chan struct{}
 	count   counters
@@ -99,6 +104,7 @@ func newServer(dir string, dev int, tree Tree, o *Options) (*Server, error) {
 	if err := p.fits(tree, o); err != nil {
 		return nil, err
 	}
+	o.path = p
 	root, err := tree.root(o)
 	if err != nil {
 		return nil, err
@@ -140,12 +146,14 @@ func (s *Server) start(dev, workers int) error {
 	if err := mountDevice(dev, s.dir, s.maxRead); err != nil {
 		return err
 	}
-	if err := s.init(first, workers-1); err != nil {
-		_ = unix.Unmount(s.dir, unix.MNT_FORCE|unix.MNT_DETACH)
-		return err
+	err = s.init(first, workers)
+	if err == nil {
+		err = s.run()
 	}
-	for _, w := range s.workers {
-		s.running.Go(w.run)
+	if err != nil {
+		_ = unix.Unmount(s.dir, unix.MNT_FORCE|unix.MNT_DETACH)
+		s.running.Wait()
+		return err
 	}
 	go func() {
 		s.running.Wait()
@@ -155,8 +163,22 @@ func (s *Server) start(dev, workers int) error {
 	return nil
 }
 
-// init answers INIT, which the kernel sends first and alone, and adds clones.
-func (s *Server) init(first *worker, clones int) error {
+// run lets the workers run and returns when all can, or one cannot.
+func (s *Server) run() error {
+	ready := make(chan error, len(s.workers))
+	for _, w := range s.workers {
+		s.running.Go(func() { w.run(ready) })
+	}
+	for range s.workers {
+		if err := <-ready; err != nil {
+			return fmt.Errorf("read path %s: %w", s.path.Name, err)
+		}
+	}
+	return nil
+}
+
+// init answers INIT, which the kernel sends first and alone, and adds workers.
+func (s *Server) init(first *worker, workers int) error {
 	q, err := first.next()
 	if err != nil {
 		return fmt.Errorf("read INIT of %s: %w", s.dir, err)
@@ -175,8 +197,16 @@ func (s *Server) init(first *worker, clones int) error {
 			return fmt.Errorf("read path %s: %w", s.path.Name, err)
 		}
 	}
+	if s.path.ring != nil {
+		return s.addRings(first.dev, workers)
+	}
+	return s.addClones(first.dev, workers-1)
+}
+
+// addClones adds workers, each with a clone of dev.
+func (s *Server) addClones(dev, clones int) error {
 	for range clones {
-		dev, err := cloneOf(first.dev)
+		dev, err := cloneOf(dev)
 		if err != nil {
 			return err
 		}
@@ -190,10 +220,46 @@ func (s *Server) init(first *worker, clones int) error {
 	return nil
 }
 
-// free closes what the workers hold; none of them runs any more.
+// addRings adds workers to each of the kernel's queues; dev stays for what does
+// not come by a ring: FORGET and INTERRUPT.
+func (s *Server) addRings(dev, workers int) error {
+	list, err := os.ReadFile(possibleCPUs)
+	if err != nil {
+		return err
+	}
+	queues, err := possible(string(list))
+	if err != nil {
+		return err
+	}
+	for number := range queues {
+		q, err := newRingQueue(s, number, workers)
+		if err != nil {
+			return err
+		}
+		s.queues = append(s.queues, q)
+		for range workers {
+			c, err := newRingConn(s, dev, q)
+			if err != nil {
+				return err
+			}
+			w, err := workerOn(s, c, dev, s.path.open)
+			if err != nil {
+				return err
+			}
+			s.workers = append(s.workers, w)
+		}
+	}
+	return nil
+}
+
+// free closes what the workers hold; none of them runs any more. The device is
+// the last.
 func (s *Server) free() {
-	for _, w := range s.workers {
+	for _, w := range slices.Backward(s.workers) {
 		w.close()
+	}
+	for _, q := range s.queues {
+		q.close()
 	}
 }
 

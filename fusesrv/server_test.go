@@ -66,12 +66,12 @@ func newKernel(t *testing.T, tree Tree, o Options) *kernel {
 	binary.NativeEndian.PutUint32(body[0:], 7)
 	binary.NativeEndian.PutUint32(body[4:], 39)
 	k.send(message(opInit, 2, 0, body))
-	if err := s.init(w, 0); err != nil {
+	if err := s.init(w, 1); err != nil {
 		t.Fatal(err)
 	}
 	k.reply(2, 0)
 	ended := make(chan struct{})
-	go func() { defer close(ended); w.run() }()
+	go func() { defer close(ended); w.run(make(chan error, 1)) }()
 	t.Cleanup(func() {
 		unix.Close(k.fd)
 		select {
@@ -102,6 +102,9 @@ func (k *kernel) reply(unique uint64, want syscall.Errno) []byte {
 	}
 	b := make([]byte, 1<<20)
 	n, err := unix.Read(k.fd, b)
+	for err == unix.EINTR { // a time limit keeps the kernel from going on after a signal
+		n, err = unix.Read(k.fd, b)
+	}
 	if err != nil || n < replyHeaderSize {
 		k.t.Fatalf("reply of %d bytes, %v", n, err)
 	}

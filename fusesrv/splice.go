@@ -27,8 +27,8 @@ type pipe [2]int
 
 // openSplicer returns what opens a splicer; flags go into the splice(2) that
 // answers.
-func openSplicer(flags int) func(maxRead int) (answerer, error) {
-	return func(maxRead int) (answerer, error) {
+func openSplicer(flags int) func(conn, int) (answerer, error) {
+	return func(_ conn, maxRead int) (answerer, error) {
 		s := &splicer{flags: flags, maxRead: maxRead}
 		if err := s.openPipes(); err != nil {
 			return nil, err

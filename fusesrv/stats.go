@@ -16,7 +16,10 @@ type Stats struct {
 	// Spliced is how many of those bytes went through pipes by reference;
 	// whether the kernel then copied or moved them, it does not say.
 	Spliced uint64 `json:"spliced"`
-	// Filled is how many of those bytes the kernel put in place for rsplice(2).
+	// Ringed is how many READs came by io_uring(7), not by the device.
+	Ringed uint64 `json:"ringed"`
+	// Filled is how many of those bytes the kernel put in place, for rsplice(2)
+	// or into a registered buffer of io_uring(7).
 	Filled uint64 `json:"filled"`
 	// Fallbacks is how many READs were answered by copying because the path
 	// was not fit for them: the kernel said so, or a file opened with O_DIRECT
@@ -37,7 +40,7 @@ type Stats struct {
 
 // counters is Stats while the workers run.
 type counters struct {
-	requests, reads, readBytes, copied, spliced, filled, fallbacks, calls, passed, failed, refused atomic.Uint64
+	requests, reads, ringed, readBytes, copied, spliced, filled, fallbacks, calls, passed, failed, refused atomic.Uint64
 }
 
 // Stats returns the counters as they are now. A READ is counted before its
@@ -47,6 +50,7 @@ func (s *Server) Stats() Stats {
 	return Stats{
 		Requests:  c.requests.Load(),
 		Reads:     c.reads.Load(),
+		Ringed:    c.ringed.Load(),
 		ReadBytes: c.readBytes.Load(),
 		Copied:    c.copied.Load(),
 		Spliced:   c.spliced.Load(),

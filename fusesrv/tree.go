@@ -16,9 +16,10 @@ type Tree interface {
 	backing() Backing
 }
 
-// openFlags returns what the reply to OPEN says about the page cache.
+// openFlags returns what the reply to OPEN says about the page cache, and
+// what the path needs.
 func (o *Options) openFlags() uint32 {
-	var flags uint32
+	flags := o.path.openFlags
 	if o.KeepCache {
 		flags |= fuse.FOPEN_KEEP_CACHE
 	}

@@ -31,8 +31,8 @@ var errEnded = errors.New("connection ended")
 // A worker serves requests from a device descriptor of its own.
 type worker struct {
 	srv    *Server
-	dev    int
-	in     []byte
+	conn   conn
+	dev    int // the device, which the paths that are not on a ring use themselves
 	out    []byte
 	readIn fuse.ReadIn
 	answer answerer
@@ -42,21 +42,39 @@ type worker struct {
 	reading atomic.Uint64
 }
 
+// newWorker returns a worker on the device dev, which is closed with it.
 func newWorker(s *Server, dev int) (*worker, error) {
-	a, err := s.path.open(s.maxRead)
+	c := &device{fd: dev, in: make([]byte, s.room())}
+	if s.path.ring == nil {
+		return workerOn(s, c, dev, s.path.open)
+	}
+	return workerOn(s, c, dev, func(conn, int) (answerer, error) { return noReads{}, ringsAllowed() })
+}
+
+// workerOn returns a worker on c whose READs are answered by what open opens.
+func workerOn(s *Server, c conn, dev int, open func(conn, int) (answerer, error)) (*worker, error) {
+	a, err := open(c, s.maxRead)
 	if err != nil {
 		return nil, fmt.Errorf("read path %s: %w", s.path.Name, err)
 	}
-	size := max(s.maxRead, minBuffer) + requestRoom
 	return &worker{
-		srv: s, dev: dev, answer: a,
-		in: make([]byte, size), out: make([]byte, size), never: make(chan struct{}),
+		srv: s, conn: c, dev: dev, answer: a,
+		out: make([]byte, s.room()), never: make(chan struct{}),
 	}, nil
 }
 
-// run serves until the connection ends, on a thread of its own.
-func (w *worker) run() {
+// room is how long a message may be, and its answer, in bytes.
+func (s *Server) room() int { return max(s.maxRead, minBuffer) + requestRoom }
+
+// run serves until the connection ends, on a thread of its own, and says
+// before whether it can.
+func (w *worker) run(ready chan<- error) {
 	runtime.LockOSThread()
+	err := w.conn.open()
+	ready <- err
+	if err != nil {
+		return
+	}
 	for {
 		q, err := w.next()
 		if err != nil {
@@ -66,32 +84,25 @@ func (w *worker) run() {
 	}
 }
 
-// close frees the worker's answerer and descriptor.
+// close frees the worker's answerer and connection.
 func (w *worker) close() {
 	w.answer.close()
-	unix.Close(w.dev)
+	w.conn.close()
 }
 
 // next waits for a request. Any error but errEnded is unexpected, and as
 // final.
 func (w *worker) next() (request, error) {
-	for {
-		n, err := unix.Read(w.dev, w.in)
-		switch err {
-		case nil:
-			q, ok := parseRequest(w.in[:n])
-			if !ok {
-				return request{}, fmt.Errorf("message of %d bytes", n)
-			}
-			w.srv.count.requests.Add(1)
-			return q, nil
-		case unix.EINTR, unix.EAGAIN, unix.ENOENT: // ENOENT: it was aborted while being read
-		case unix.ENODEV, unix.ECONNABORTED:
-			return request{}, errEnded
-		default:
-			return request{}, err
-		}
+	msg, err := w.conn.next()
+	if err != nil {
+		return request{}, err
 	}
+	q, ok := parseRequest(msg)
+	if !ok {
+		return request{}, fmt.Errorf("message of %d bytes", len(msg))
+	}
+	w.srv.count.requests.Add(1)
+	return q, nil
 }
 
 // serve answers one request and counts a refused reply.
@@ -110,15 +121,16 @@ func (w *worker) serve(q request) {
 	}
 	w.srv.count.refused.Add(1)
 	// The reader must not wait for ever; nothing is left to do if this fails.
-	_ = replyError(w.dev, q.unique, unix.EIO)
+	_ = replyError(w.conn, q.unique, unix.EIO)
 }
 
 // read answers a READ through the server's path.
 func (w *worker) read(q request) error {
 	w.reading.Store(q.unique)
 	defer w.reading.Store(0)
-	r := read{dev: w.dev, unique: q.unique, count: &w.srv.count, hooks: &w.srv.hooks}
+	r := read{conn: w.conn, dev: w.dev, unique: q.unique, count: &w.srv.count, hooks: &w.srv.hooks}
 	r.count.reads.Add(1)
+	r.count.ringed.Add(w.conn.ringed())
 	r.count.calls.Add(1)
 	if !q.parseRead(&w.readIn, w.srv.maxRead) {
 		return r.fail(unix.EINVAL)
@@ -162,13 +174,12 @@ func (w *worker) answerBy(r *read) error {
 func (w *worker) forward(q request) error {
 	n, status := w.srv.proto.HandleRequest([][]byte{q.msg}, [][]byte{w.out})
 	if !status.Ok() {
-		return replyError(w.dev, q.unique, syscall.Errno(status))
+		return replyError(w.conn, q.unique, syscall.Errno(status))
 	}
 	if n == 0 {
 		return nil // FORGET and its like have no reply
 	}
-	_, err := unix.Write(w.dev, w.out[:n])
-	return (&read{}).sent(err)
+	return (&read{}).sent(w.conn.send(w.out[:replyHeaderSize], w.out[replyHeaderSize:n]))
 }
 
 // interrupt passes an INTERRUPT on to go-fuse, if its request is there. It

@@ -22,7 +22,7 @@ type Mounted struct{ m *mount }
 // are too old for the path.
 func Start(t testing.TB, s Serving) Mounted {
 	t.Helper()
-	need(t, s.Path)
+	Need(t, s.Path)
 	m := start(t, config{
 		Path: s.Path.Name, inKernel: s.Path.InKernel, Valid: long,
 		Loopback: s.Dir, MaxRead: s.MaxRead, DirectSource: s.DirectSource,

@@ -193,6 +193,9 @@ func (m *mount) checkPath(s fusesrv.Stats) {
 	if s.Refused != 0 {
 		m.t.Errorf("the kernel refused %d replies", s.Refused)
 	}
+	if want := map[bool]uint64{true: s.Reads}[onRing(m.config.Path)]; s.Ringed != want {
+		m.t.Errorf("path %s: %d READs of %d came by io_uring, want %d", m.config.Path, s.Ringed, s.Reads, want)
+	}
 	if m.config.fallsBack {
 		if s.Fallbacks == 0 || s.Fallbacks != s.Reads {
 			m.t.Errorf("path %s: %d fall-backs in %d READs, want all", m.config.Path, s.Fallbacks, s.Reads)
@@ -203,9 +206,11 @@ func (m *mount) checkPath(s fusesrv.Stats) {
 	switch m.config.Path {
 	case "copy":
 		by, s.Copied = s.Copied, 0
+	case "io_uring":
+		by, s.Copied = s.Copied, 0
 	case "splice", "splice-move":
 		by = s.Spliced
-	case "rsplice-pipe", "rsplice-direct":
+	case "rsplice-pipe", "rsplice-direct", "io_uring-zc":
 		by = s.Filled
 	case "passthrough":
 		if s.Passed == 0 && !m.unopened {

@@ -1,7 +1,9 @@
 package readtest
 
 import (
+	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/runvm/runvm/fusesrv"
@@ -28,12 +30,16 @@ const (
 	sockets = "sockets" // a socket for each READ
 )
 
+// zeroCopy is the path that has no moment between the fill of a file's READ and
+// the reply, and whose kernel lets the server do what it likes with the pages.
+const zeroCopy = "io_uring-zc"
+
 // Run checks every case that applies to p, each as a subtest named
 // tree/case; with -short only those of Brief, on files. It skips the test on
 // kernels that are too old for p.
 func Run(t *testing.T, p fusesrv.Path) {
 	t.Helper()
-	need(t, p)
+	Need(t, p)
 	trees, cases := everywhere(), Cases()
 	if testing.Short() {
 		trees, cases = onFiles(), Brief()
@@ -52,15 +58,38 @@ func Run(t *testing.T, p fusesrv.Path) {
 	}
 }
 
-// need skips the test where p cannot be.
-func need(t testing.TB, p fusesrv.Path) {
+// Need skips the test where p cannot be, and readies the kernel for it.
+func Need(t testing.TB, p fusesrv.Path) {
 	t.Helper()
 	guest.Need(t)
 	if p.InKernel {
 		guest.Since(t, guest.Release{Major: 6, Minor: 9}, "FUSE passthrough")
 	}
+	if onRing(p.Name) {
+		guest.Since(t, ringSince(p.Name), "read path "+p.Name)
+		allowRings(t)
+	}
 	if (p.Name == "rsplice-pipe" || p.Name == "rsplice-direct") && !rsplice.Supported() {
 		t.Skip("kernel has no rsplice(2)")
+	}
+}
+
+// onRing tells whether READs of a path come by io_uring.
+func onRing(path string) bool { return strings.HasPrefix(path, "io_uring") }
+
+// ringSince is the first kernel with such a path.
+func ringSince(path string) guest.Release {
+	if path == zeroCopy {
+		return guest.Release{Major: 7, Minor: 3}
+	}
+	return guest.Release{Major: 6, Minor: 14}
+}
+
+// allowRings switches FUSE over io_uring on, which is off after boot.
+func allowRings(t testing.TB) {
+	t.Helper()
+	if err := os.WriteFile("/sys/module/fuse/parameters/enable_uring", []byte("1"), 0); err != nil {
+		t.Fatalf("allow FUSE over io_uring: %v", err)
 	}
 }
 

@@ -35,7 +35,7 @@ func TestCasesApplyToPaths(t *testing.T) {
 		if asks.applies(p, memory) {
 			t.Errorf("path %s: a case about files applies to memory", p.Name)
 		}
-		if !serves(p, files) || serves(p, memory) != (p.Name == "copy") || serves(p, sockets) == p.InKernel {
+		if !serves(p, files) || serves(p, memory) != (p.Needs == fusesrv.Memory) || serves(p, sockets) == p.InKernel {
 			t.Errorf("path %s: wrong trees", p.Name)
 		}
 	}

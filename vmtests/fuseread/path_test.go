@@ -13,12 +13,14 @@ func TestSpliceMove(t *testing.T)    { run(t, "splice-move") }
 func TestRsplicePipe(t *testing.T)   { run(t, "rsplice-pipe") }
 func TestRspliceDirect(t *testing.T) { run(t, "rsplice-direct") }
 func TestPassthrough(t *testing.T)   { run(t, "passthrough") }
+func TestIoUring(t *testing.T)       { run(t, "io_uring") }
 
 // tested are the paths that have a test above.
 func tested() map[string]bool {
 	return map[string]bool{
 		"copy": true, "splice": true, "splice-move": true,
 		"rsplice-pipe": true, "rsplice-direct": true, "passthrough": true,
+		"io_uring": true,
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/runvm/runvm/fusesrv"
+	"github.com/runvm/runvm/fusesrv/readtest"
 	"github.com/runvm/runvm/vmtests/guest"
 )
 
@@ -37,7 +38,7 @@ func TestCommandLine(t *testing.T) {
 		want string
 	}{
 		{[]string{"-help"}, exitDone, "usage: fusesrv [flags] SRC MNT"},
-		{[]string{"--help"}, exitDone, "copy, splice, splice-move, rsplice-pipe, rsplice-direct, passthrough"},
+		{[]string{"--help"}, exitDone, "copy, splice, splice-move, rsplice-pipe, rsplice-direct, passthrough, io_uring"},
 		{nil, exitUsage, "want SRC and MNT, got 0 arguments"},
 		{[]string{"a", "b", "c"}, exitUsage, "got 3 arguments"},
 		{[]string{"-speed", "a", "b"}, exitUsage, "-speed"},
@@ -121,6 +122,7 @@ func TestSignals(t *testing.T) {
 	guest.Need(t)
 	for _, path := range fusesrv.Paths() {
 		t.Run(path.Name, func(t *testing.T) {
+			readtest.Need(t, path)
 			src := t.TempDir()
 			want := strings.Repeat("read me ", 1000)
 			if err := os.WriteFile(filepath.Join(src, "f"), []byte(want), 0o600); err != nil {
