@@ -42,8 +42,10 @@ lkdtm: build ## every crash the kernel's own crash module knows, and what runvm 
 bench: build ## seconds: cold and warm builds, command to verdict, start of QEMU to first event
 	go test -tags e2e -count 1 -timeout 60m -run '^$$' -bench . ./internal/e2e
 
-bench-readpaths: build ## what each way to answer a FUSE READ costs, in instructions and in time (RUNS=6)
-	./vmtests/readbench/compare.sh $(KERNEL) $(PATCHES) $(RUNS)
+READBENCH = -patches vmtests/counter/memcpy.patch -profile plain,trace -disk 64 -timeout 60m $(FLAGS) ./vmtests/readbench
+
+bench-readpaths: build ## what each way to answer a FUSE READ costs, and whether that is little enough (KERNEL=, FLAGS='-timed 10')
+	./runvm bench -kernel $(KERNEL) -patches $(PATCHES) -bars vmtests/readbench/bars.toml $(READBENCH)
 
 boots: build ## 200 boots of 200 on a loaded machine
 	go test -count 1 -timeout 120m -run '^TestBoots$$' ./internal/vm -boots 200 -kernel $$(./runvm build -print vmlinux)

@@ -33,7 +33,7 @@ func benchCommand() *cli.Command {
 		&cli.IntFlag{Name: "timed", Category: category, Usage: "run them `N` times more in guests that go by the clock (10 for figures to rely on)"},
 		&cli.StringFlag{Name: "line", Value: "path", Category: category, Usage: "`KEY` of names, as in Read/KEY=copy, whose values are lines of a plot"},
 		&cli.StringFlag{Name: "x", Value: "size", Category: category, Usage: "`KEY` whose values are the x axis"},
-		&cli.StringFlag{Name: "bars", Category: category, Usage: "hold the ratios that `FILE` names against the figures"},
+		&cli.StringSliceFlag{Name: "bars", Category: category, Usage: "hold the ratios that `FILE` names against the figures (repeatable)"},
 	}
 	guest := slices.DeleteFunc(guestFlags(), func(f cli.Flag) bool { return f.Names()[0] == "deterministic" })
 	return &cli.Command{
@@ -153,18 +153,19 @@ func readFile(name string) ([]byte, error) {
 }
 
 func barsFrom(c *cli.Command) ([]bench.Bar, error) {
-	name := c.String("bars")
-	if name == "" {
-		return nil, nil
-	}
-	data, err := readFile(name)
-	if err == nil {
+	var all []bench.Bar
+	for _, name := range c.StringSlice("bars") {
+		data, err := readFile(name)
 		var bars []bench.Bar
-		if bars, err = bench.Bars(data); err == nil {
-			return bars, nil
+		if err == nil {
+			bars, err = bench.Bars(data)
 		}
+		if err != nil {
+			return nil, &usageError{fmt.Errorf("-bars %s: %w", name, err), "runvm help bench"}
+		}
+		all = append(all, bars...)
 	}
-	return nil, &usageError{fmt.Errorf("-bars %s: %w", name, err), "runvm help bench"}
+	return all, nil
 }
 
 // showBench prints set and what it says of bars, and keeps both in dir with the

@@ -30,8 +30,7 @@ var emptyExt4 []byte
 
 const diskSize = 64 << 20
 
-// A Disk is a mounted ext4 file system on a loop device, whose blocks are in
-// tmpfs: what a disk would transfer, a thread of the kernel copies.
+// A Disk is a mounted ext4 file system.
 type Disk struct {
 	Dir string // where it is mounted
 }
@@ -39,15 +38,32 @@ type Disk struct {
 // name makes names of files that differ by size.
 func (*Disk) name(size int64) string { return strconv.FormatInt(size, 10) }
 
-// Ext4 mounts an empty file system of 64 MiB until the test ends.
+// Ext4 mounts an empty file system of 64 MiB until the test ends. It is on a
+// loop device, whose blocks are in tmpfs: what a disk would transfer, a thread
+// of the kernel copies.
 func Ext4(t testing.TB) *Disk {
 	t.Helper()
 	image := filepath.Join(t.TempDir(), "disk")
 	if err := unpackDisk(image); err != nil {
 		t.Fatalf("make a disk: %v", err)
 	}
+	return mountExt4(t, loopDevice(t, image))
+}
+
+// Ext4On is Ext4 on the block device name, of 64 MiB and more, whose contents
+// are lost.
+func Ext4On(t testing.TB, name string) *Disk {
+	t.Helper()
+	if err := unpackDisk(name); err != nil {
+		t.Fatalf("make a file system on %s: %v", name, err)
+	}
+	return mountExt4(t, name)
+}
+
+func mountExt4(t testing.TB, device string) *Disk {
+	t.Helper()
 	d := &Disk{Dir: t.TempDir()}
-	if err := unix.Mount(loopDevice(t, image), d.Dir, "ext4", unix.MS_NOATIME, ""); err != nil {
+	if err := unix.Mount(device, d.Dir, "ext4", unix.MS_NOATIME, ""); err != nil {
 		t.Fatalf("mount ext4: %v", err)
 	}
 	t.Cleanup(func() {
@@ -59,7 +75,8 @@ func Ext4(t testing.TB) *Disk {
 	return d
 }
 
-// unpackDisk writes emptyExt4, with holes for its zeroes.
+// unpackDisk writes emptyExt4 to a device, or to a new file with holes for its
+// zeroes.
 func unpackDisk(name string) error {
 	outer, err := gzip.NewReader(bytes.NewReader(emptyExt4))
 	if err != nil {
@@ -69,21 +86,29 @@ func unpackDisk(name string) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.Create(name)
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
+	info, err := f.Stat()
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	device := !info.Mode().IsRegular()
 	block, zeroes := make([]byte, 4096), make([]byte, 4096)
 	for off := int64(0); off < diskSize; off += int64(len(block)) {
 		if _, err := io.ReadFull(inner, block); err != nil {
 			return errors.Join(err, f.Close())
 		}
-		if bytes.Equal(block, zeroes) {
+		if !device && bytes.Equal(block, zeroes) {
 			continue
 		}
 		if _, err := f.WriteAt(block, off); err != nil {
 			return errors.Join(err, f.Close())
 		}
+	}
+	if device {
+		return errors.Join(f.Sync(), f.Close())
 	}
 	return errors.Join(f.Truncate(diskSize), f.Close())
 }

@@ -1,31 +1,40 @@
 // Package readbench measures what each way to answer a FUSE READ costs: the
-// same file read from start to end, with the FUSE file's cache empty, by every
-// path of package fusesrv, for sizes of READs and for what the file lies on.
-// The path "none" is the same file read without FUSE.
+// same file read as a whole, with the FUSE file's cache empty, by every path of
+// package fusesrv. The path "none" is the same file read without FUSE. A
+// benchmark's name says, beside the path,
 //
-//	tmpfs    the file is in tmpfs
-//	ext4     it is in the page cache of an ext4 file system
-//	odirect  it is on that file system's disk, read with O_DIRECT: by the
-//	         server, or by the reader where there is none
+//	size     of READs
+//	backing  what the file lies on
+//	         tmpfs    it is in tmpfs
+//	         ext4     it is in the page cache of an ext4 file system on a virtio disk
+//	         odirect  it is on that disk alone and read with O_DIRECT: by the
+//	                  server, or by the reader where the kernel answers
+//	access   how it is read
+//	         seq      from start to end, 128 KiB at once
+//	         random   a READ's size at once, in another order, POSIX_FADV_RANDOM
+//	         mmap     a byte of each page of a mapping, from start to end
+//	         direct   from start to end, a READ's size at once, opened with O_DIRECT
 //
-// The disk is a loop device on tmpfs: a thread of the kernel copies what a real
-// one would transfer. That is in the figures called "all", for "none" as well.
+// The figures are
 //
-// CPU time is that of processes' clocks. In a guest that runvm started with
-// -deterministic, a clock advances by 32 ns with each instruction and by nothing
-// else (QEMU's -icount shift=5), so a nanosecond of CPU time is 1/32 of an
-// instruction, and figures are instructions: the same on every machine, to
-// within where pages lie. The package finds out by itself whether clocks do so
-// (see counts), and reports
+//	app-instr/KiB     instructions of the reader, the kernel's on its behalf included
+//	srv-instr/KiB     of the server, likewise
+//	extra-instr/KiB   of both, less what the reader needs when all is cached; not
+//	                  for readers who have no cache
+//	all-instr/KiB     of the whole guest while the file is read, its idle time too:
+//	                  on a guest with one CPU, none but that of the disk
+//	copied-B/B        bytes that the CPU copied, in any process, for each byte that
+//	                  was read: the last copy, to the reader, included
+//	calls/READ        system calls of the server, fetching the READ included
+//	B/READ            bytes that a READ brought
+//	evicted-pages/MiB pages gone from the file's own cache after 1 MiB was read
+//	held-pages/MiB    most pages in both files' caches at any time
 //
-//	app-instr/KiB   instructions of the reader, the kernel's on its behalf included
-//	srv-instr/KiB   of the server, likewise
-//	extra-instr/KiB of both, less what the reader needs when all is cached
-//	all-instr/KiB   of the whole guest while the file is read, its idle time
-//	                too: on a guest with one CPU, none but that of the disk
+// or app-ns/KiB and so on, with MiB/s by the guest's clock, where clocks do not
+// count instructions. Package counter tells how instructions and copies are
+// counted and what the guest needs for that; without it copied-B/B is left out.
+// An instruction is not a time: see there.
 //
-// or else app-ns/KiB and so on, and MiB/s. An instruction count is not a time:
-// one instruction may copy a page (rep movsb). Calls/READ are system calls of
-// the server, fetching the READ included; moved/MiB are pages that are gone from
-// the file's own cache after 1 MiB was read.
+// The guest needs a disk (runvm bench -disk 64). It makes figures differ by
+// about 1 % from run to run, as does where pages lie.
 package readbench
