@@ -14,8 +14,8 @@
 //	rsplice-pipe   rsplice, rsplice, write     once: from the file's page    the reader's cache, where it   4      with rsplice(2)
 //	               (claim, fill, header)       to the reader's; not from a   was before; the file's cache
 //	                                           file opened with O_DIRECT     keeps its own
-//	rsplice-direct rsplice, write              as above                      as above                       3      with rsplice(2)
-//	               (claim and fill, header)
+//	rsplice-direct rsplice                     as above                      as above                       2      with rsplice(2)
+//	               (claim, fill and reply)
 //	passthrough    by the kernel; the server   not                           the file's cache; there is no  0      6.9, CAP_SYS_ADMIN
 //	               gave it the file at open                                  other
 //	io_uring       pread, commit               twice, as copy                as copy                        2      6.14, fuse.enable_uring=1

@@ -11,7 +11,8 @@ type Hooks struct {
 	OnRead func() syscall.Errno
 	// OnStep is called on the way.
 	OnStep func(Step)
-	// OnReply is called when all of an answer but the reply is done.
+	// OnReply is called when all of an answer but the reply is done; before
+	// the one call that does all, where a path has that.
 	OnReply func(Reply)
 }
 
@@ -28,7 +29,7 @@ const (
 type Reply struct {
 	Unique uint64 // the kernel's name for the READ
 	Asked  int    // bytes asked for
-	Size   int    // bytes that the reply has
+	Size   int    // bytes that the reply has, or is to have
 	// Send sends a reply of size bytes to unique the way that the path sends
 	// replies. That is beside the real one, which follows.
 	Send func(unique uint64, size int) error

@@ -87,13 +87,8 @@ func (f *pipeFiller) fill(r *read) (int, error) {
 // filled answers r, whose first n bytes are in place; err is why there are no
 // more, nil at the end of the file.
 func (r *read) filled(n int, err error) error {
-	switch {
-	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EINVAL) && r.direct && n == 0:
-		return errUnfit // for the kernel; or in user memory that is not aligned
-	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ECANCELED), errors.Is(err, unix.EPERM):
-		return nil // the READ has ended
-	case err != nil:
-		return r.fail(errnoOf(err))
+	if err != nil {
+		return r.unfilled(n, err)
 	}
 	r.count.filled.Add(uint64(n))
 	r.step(StepFilled)
@@ -104,4 +99,15 @@ func (r *read) filled(n int, err error) error {
 		}
 		return rsplice.Reply(r.dev, unique, n)
 	})
+}
+
+// unfilled answers r, which only has its first n bytes in place because of err.
+func (r *read) unfilled(n int, err error) error {
+	switch {
+	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EINVAL) && r.direct && n == 0:
+		return errUnfit // for the kernel; or in user memory that is not aligned
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ECANCELED), errors.Is(err, unix.EPERM):
+		return nil // the READ has ended
+	}
+	return r.fail(errnoOf(err))
 }

@@ -44,7 +44,8 @@ func checkFolder(t *testing.T, folder string) {
 			t.Errorf("%s: want a name that begins with %s", name, prefix)
 		}
 		m := subject.FindSubmatch(mail)
-		want := fmt.Sprintf("%d/%d", i, len(mails)-1)
+		last := fmt.Sprint(len(mails) - 1)
+		want := fmt.Sprintf("%0*d/%s", len(last), i, last)
 		if m == nil || string(m[1])+"/"+string(m[2]) != want {
 			t.Errorf("%s: subject %q, want number %s", name, m, want)
 		}

@@ -10,7 +10,11 @@
 //	n, err = rsplice.Fill(pipeR, file, &offset, n, 0)       // filled from a file
 //	err = rsplice.Reply(device, unique, n)                  // n bytes are in place
 //
-// or with Direct in place of Claim and Fill. The manual is docs/rsplice.2.
+// or with Direct in place of Claim and Fill, or all three in one:
+//
+//	n, err := rsplice.Complete(device, unique, file, &offset, size)
+//
+// The manual is docs/rsplice.2.
 //
 // Each function is one system call. Errors are bare [unix.Errno] values, as those
 // of package unix are. A call that a signal ended before it did anything is
@@ -29,9 +33,13 @@ import (
 // flags2 (high) of INIT make.
 const InitFlag uint64 = 1 << 60
 
-// Nonblock is the only flag: fail with EAGAIN instead of waiting for a pipe that
-// is full or empty. It says nothing of the source.
+// Nonblock is the only flag that calls with a pipe know: fail with EAGAIN instead
+// of waiting for a pipe that is full or empty. It says nothing of the source.
 const Nonblock = unix.SPLICE_F_NONBLOCK
+
+// FlagComplete is RSPLICE_F_COMPLETE (include/uapi/linux/rsplice.h), which makes
+// Complete of Direct.
+const FlagComplete = 1 << 16
 
 // headerSize is that of struct fuse_out_header, in bytes.
 const headerSize = 16
@@ -63,6 +71,13 @@ func call(dst int, offDst unsafe.Pointer, src int, offSrc unsafe.Pointer, size i
 func Supported() bool {
 	_, err := call(-1, nil, -1, nil, 0, 0)
 	return err == nil
+}
+
+// CanComplete tells whether the kernel has Complete too. Kernels refuse flags that
+// they do not know before they look at anything else.
+func CanComplete() bool {
+	_, err := call(-1, nil, -1, nil, 0, FlagComplete)
+	return err == unix.EBADF
 }
 
 // Claim puts the next at most size empty bytes of a READ into a pipe, as one
@@ -99,6 +114,23 @@ func Fill(pipe int, source int, off *int64, size int, flags int) (int, error) {
 // the READ ended meanwhile.
 func Direct(device int, unique uint64, source int, off *int64, size int) (int, error) {
 	return call(device, unsafe.Pointer(&unique), source, unsafe.Pointer(off), size, 0)
+}
+
+// Complete answers a READ with its first size bytes, of which it fills those that
+// have not been claimed, as Direct does. It goes on until they are in place or the
+// source ends, and returns with how many bytes the READ was answered: those that
+// were filled before are included. Size is that of the READ, or less to end the
+// file there.
+//
+// After any error but ENOENT the READ is still there. What has been read is in
+// place and off is behind it, so the same call can be made again, or another reply
+// sent.
+//
+// Errors: those of Direct, which are returned even if something has been read;
+// EINVAL also if not all of the bytes that were claimed before are in place; EBUSY
+// if another fill is going on; ENOENT also if the READ ended meanwhile.
+func Complete(device int, unique uint64, source int, off *int64, size int) (int, error) {
+	return call(device, unsafe.Pointer(&unique), source, unsafe.Pointer(off), size, FlagComplete)
 }
 
 // Move takes at most size empty bytes from a pipe to another one, and returns

@@ -32,6 +32,12 @@ func TestWrongDescriptorsAreRefused(t *testing.T) {
 	want(t, err, unix.EBADF)
 	_, err = Move(-1, -1, 1, unix.SPLICE_F_MOVE)
 	want(t, err, unix.EINVAL)
+	_, err = Complete(-1, 2, -1, &off, 0)
+	if CanComplete() {
+		want(t, err, unix.EBADF)
+	} else {
+		want(t, err, unix.EINVAL)
+	}
 }
 
 func TestMoveOfOnePipeIsRefused(t *testing.T) {

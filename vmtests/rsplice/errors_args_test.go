@@ -130,7 +130,7 @@ func testBadSourceOffset(t *testing.T, want unix.Errno) {
 func testUnknownFlag(t *testing.T, want unix.Errno) {
 	withRead(t, 0, func(s *server, req request) {
 		for bit := range 32 {
-			if flag := 1 << bit; flag != rsplice.Nonblock {
+			if flag := 1 << bit; flag != rsplice.Nonblock && flag != rsplice.FlagComplete {
 				_, err := rsplice.Claim(s.device, req.unique, s.pipe[1], req.size, flag)
 				fails(t, "claim", err, want)
 				_, err = raw(-1, 0, -1, 0, 0, flag)

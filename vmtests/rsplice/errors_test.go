@@ -21,7 +21,7 @@ type errorRow struct {
 }
 
 func errorRows() []errorRow {
-	return slices.Concat(argumentErrors(), pipeErrors(), sourceErrors(), requestErrors(), replyErrors())
+	return slices.Concat(argumentErrors(), pipeErrors(), sourceErrors(), requestErrors(), replyErrors(), completeErrors())
 }
 
 // TestErrors tests each row of ERRORS in the manual.

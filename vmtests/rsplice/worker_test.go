@@ -66,6 +66,7 @@ func (w *worker) ways() map[string]func(req request) error {
 		"claim, fill":      w.claimAndFill,
 		"direct":           w.direct,
 		"direct, blocks":   w.directFromDisk,
+		"complete":         w.completely,
 		"parts":            w.inParts,
 		"socket":           w.fromSocket,
 		"claims left":      w.claimsLeft,
@@ -79,7 +80,7 @@ func (w *worker) ways() map[string]func(req request) error {
 
 // names are the ways in an order that does not change.
 func names() []string {
-	return []string{"copy", "claim, fill", "claim, fill", "direct", "direct", "direct, blocks", "parts", "parts", "socket",
+	return []string{"copy", "claim, fill", "claim, fill", "direct", "direct", "direct, blocks", "complete", "complete", "parts", "parts", "socket",
 		"claims left", "hole", "error in a fill", "reply in a fill", "resend", "nothing at first"}
 }
 
@@ -153,6 +154,21 @@ func (w *worker) direct(req request) error {
 		}
 	}
 	return rsplice.Reply(w.device, req.unique, req.size)
+}
+
+// completely fills a part, then the rest with the reply.
+func (w *worker) completely(req request) error {
+	off := req.off
+	if w.rng.IntN(2) == 0 {
+		if _, err := rsplice.Direct(w.device, req.unique, w.sourceFD(), &off, w.rng.IntN(req.size)); err != nil {
+			return err
+		}
+	}
+	n, err := rsplice.Complete(w.device, req.unique, w.sourceFD(), &off, req.size)
+	if err == nil && n != req.size {
+		w.bad("complete: %d of %d", n, req.size)
+	}
+	return err
 }
 
 func (w *worker) directFromDisk(req request) error {
