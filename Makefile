@@ -4,7 +4,7 @@ KERNEL  ?= 6.12
 PATCHES ?= patches/linux-6.12
 LINT     = go tool -modfile=tools/go.mod
 
-.PHONY: help build check test host guest conformance e2e mutants lkdtm bench bench-readpaths boots
+.PHONY: help build check test host guest conformance e2e mutants lkdtm bench bench-readpaths no-cost boots
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,13 @@ READBENCH = -patches vmtests/counter/memcpy.patch -profile plain,trace -disk 64 
 
 bench-readpaths: build ## what each way to answer a FUSE READ costs, and whether that is little enough (KERNEL=, FLAGS='-timed 10')
 	./runvm bench -kernel $(KERNEL) -patches $(PATCHES) -bars vmtests/readbench/bars.toml $(READBENCH)
+
+NOCOST = -deterministic -memory 1024 -timeout 60m -count 4 -threshold 0.5 -run '^$$' $(FLAGS)
+
+no-cost: build ## what the series costs those who do not use it: pipes, splice(2), writes by splice(2), plain FUSE
+	./runvm ab -kernel $(KERNEL) -patches $(PATCHES) $(NOCOST) -bench . ./vmtests/splicebench
+	./runvm ab -kernel $(KERNEL) -patches $(PATCHES) $(NOCOST) -disk 64 \
+		-bench 'Read/path=(none|copy|splice|splice-move|passthrough)/size=(4|1024)KiB/.*/access=(seq|random)' ./vmtests/readbench
 
 boots: build ## 200 boots of 200 on a loaded machine
 	go test -count 1 -timeout 120m -run '^TestBoots$$' ./internal/vm -boots 200 -kernel $$(./runvm build -print vmlinux)

@@ -44,16 +44,25 @@ func (d *device) ringed() uint64    { return 0 }
 func (d *device) close()            { unix.Close(d.fd) }
 
 func (d *device) next() ([]byte, error) {
+	n, err := receive(func() (int, error) { return unix.Read(d.fd, d.in) })
+	if err != nil {
+		return nil, err
+	}
+	return d.in[:n], nil
+}
+
+// receive has read fetch one message from a device.
+func receive(read func() (int, error)) (int, error) {
 	for {
-		n, err := unix.Read(d.fd, d.in)
+		n, err := read()
 		switch err {
 		case nil:
-			return d.in[:n], nil
+			return n, nil
 		case unix.EINTR, unix.EAGAIN, unix.ENOENT: // ENOENT: it was aborted while being read
 		case unix.ENODEV, unix.ECONNABORTED:
-			return nil, errEnded
+			return 0, errEnded
 		default:
-			return nil, err
+			return 0, err
 		}
 	}
 }

@@ -24,7 +24,7 @@ func (l loopback) root(o *Options) (gofs.InodeEmbedder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return wrap(node, opening{reply: o.openFlags(), file: o.path.fileFlags, direct: o.DirectSource}), nil
+	return wrap(node, opening{reply: o.openFlags(), file: o.path.fileFlags, direct: o.DirectSource, target: o.DirectTarget}), nil
 }
 
 // An opening says how files are opened.
@@ -32,13 +32,14 @@ type opening struct {
 	reply  uint32 // what OPEN says about the page cache
 	file   int    // flags for every file
 	direct bool   // past the file's own page cache, to read
+	target bool   // the same, to write
 }
 
 // flags returns those to open a file with that the reader opens with flags:
 // O_DIRECT is about the reader's cache alone.
 func (o opening) flags(flags uint32) uint32 {
 	flags = flags&^unix.O_DIRECT | uint32(o.file)
-	if o.isDirect(flags) {
+	if o.isDirect(flags) || o.target && flags&unix.O_ACCMODE == unix.O_WRONLY {
 		flags |= unix.O_DIRECT
 	}
 	return flags

@@ -94,6 +94,9 @@ func (p *Path) fits(tree Tree, o *Options) error {
 	if has := tree.backing(); has < p.Needs {
 		return fmt.Errorf("read path %s: needs %v, and this tree has %v behind it", p.Name, p.Needs, has)
 	}
+	if o.SpliceWrites && (tree.backing() < Files || p.InKernel || p.ring != nil) {
+		return fmt.Errorf("read path %s: WRITEs by splice(2) need a directory, and to come by the device", p.Name)
+	}
 	if p.InKernel && (o.DirectIO || o.DirectSource) {
 		return fmt.Errorf("read path %s: it is for the reader to say whether the page cache is used", p.Name)
 	}

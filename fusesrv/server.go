@@ -43,6 +43,13 @@ type Options struct {
 	DirectIO bool
 	// DirectSource opens the files of a Loopback with O_DIRECT, for readers.
 	DirectSource bool
+	// DirectTarget opens the files of a Loopback with O_DIRECT, for those who
+	// only write; what they write has to be whole blocks then.
+	DirectTarget bool
+	// SpliceWrites brings the data of WRITEs from the device to the file by
+	// splice(2), through a pipe. It is for Loopback, and not for paths on which
+	// WRITEs do not come by the device.
+	SpliceWrites bool
 	// Hooks may be empty.
 	Hooks Hooks
 
@@ -55,6 +62,9 @@ type Server struct {
 	path    Path
 	maxRead int
 	hooks   Hooks
+
+	spliceWrites bool
+
 	root    gofs.InodeEmbedder
 	raw     fuse.RawFileSystem
 	proto   *fuse.ProtocolServer
@@ -110,7 +120,7 @@ func newServer(dir string, dev int, tree Tree, o *Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		dir: dir, path: p, maxRead: o.MaxRead, hooks: o.Hooks,
+		dir: dir, path: p, maxRead: o.MaxRead, hooks: o.Hooks, spliceWrites: o.SpliceWrites,
 		root: root, ended: make(chan struct{}),
 	}
 	s.raw = gofs.NewNodeFS(root, &gofs.Options{

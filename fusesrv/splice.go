@@ -43,27 +43,39 @@ func openSplicer(flags int) func(conn, int) (answerer, error) {
 func (s *splicer) openPipes() error {
 	s.reply, s.spare = pipe{-1, -1}, pipe{-1, -1}
 	for _, p := range []*pipe{&s.reply, &s.spare} {
-		if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		var err error
+		if *p, err = openPipe(s.maxRead + 2*os.Getpagesize()); err != nil {
 			s.close()
-			return fmt.Errorf("pipe: %w", err)
-		}
-		room := s.maxRead + 2*os.Getpagesize()
-		if _, err := unix.FcntlInt(uintptr(p[1]), unix.F_SETPIPE_SZ, room); err != nil {
-			s.close()
-			return fmt.Errorf("pipe of %d bytes (see pipe-user-pages-soft and pipe-max-size in proc(5)): %w", room, err)
+			return err
 		}
 	}
 	return nil
 }
 
-func (s *splicer) close() {
-	for _, p := range []pipe{s.reply, s.spare} {
-		for _, fd := range p {
-			if fd >= 0 {
-				unix.Close(fd)
-			}
+// openPipe makes a pipe with room for so many bytes in whole pages.
+func openPipe(room int) (pipe, error) {
+	p := pipe{-1, -1}
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		return p, fmt.Errorf("pipe: %w", err)
+	}
+	if _, err := unix.FcntlInt(uintptr(p[1]), unix.F_SETPIPE_SZ, room); err != nil {
+		p.close()
+		return pipe{-1, -1}, fmt.Errorf("pipe of %d bytes (see pipe-user-pages-soft and pipe-max-size in proc(5)): %w", room, err)
+	}
+	return p, nil
+}
+
+func (p pipe) close() {
+	for _, fd := range p {
+		if fd >= 0 {
+			unix.Close(fd)
 		}
 	}
+}
+
+func (s *splicer) close() {
+	s.reply.close()
+	s.spare.close()
 }
 
 // answer writes a header that promises all of r, then the pages behind it,

@@ -31,6 +31,8 @@ type Stats struct {
 	// Passed is how many opened files were given to the kernel to read by
 	// itself. Files that are open several times count once.
 	Passed uint64 `json:"passed"`
+	// Written is how many bytes of WRITEs went to their files by splice(2).
+	Written uint64 `json:"written"`
 	// Failed is the number of READs answered with an error number.
 	Failed uint64 `json:"failed"`
 	// Refused is the number of replies that the kernel did not take, though
@@ -40,7 +42,7 @@ type Stats struct {
 
 // counters is Stats while the workers run.
 type counters struct {
-	requests, reads, ringed, readBytes, copied, spliced, filled, fallbacks, calls, passed, failed, refused atomic.Uint64
+	requests, reads, ringed, readBytes, copied, spliced, filled, fallbacks, calls, passed, written, failed, refused atomic.Uint64
 }
 
 // Stats returns the counters as they are now. A READ is counted before its
@@ -58,6 +60,7 @@ func (s *Server) Stats() Stats {
 		Fallbacks: c.fallbacks.Load(),
 		Calls:     c.calls.Load(),
 		Passed:    c.passed.Load(),
+		Written:   c.written.Load(),
 		Failed:    c.failed.Load(),
 		Refused:   c.refused.Load(),
 	}

@@ -44,7 +44,13 @@ type worker struct {
 
 // newWorker returns a worker on the device dev, which is closed with it.
 func newWorker(s *Server, dev int) (*worker, error) {
-	c := &device{fd: dev, in: make([]byte, s.room())}
+	var c conn = &device{fd: dev, in: make([]byte, s.room())}
+	if s.spliceWrites {
+		var err error
+		if c, err = newSplicedDevice(dev, s.room()); err != nil {
+			return nil, err
+		}
+	}
 	if s.path.ring == nil {
 		return workerOn(s, c, dev, s.path.open)
 	}
@@ -113,6 +119,12 @@ func (w *worker) serve(q request) {
 		err = w.read(q)
 	case opInterrupt:
 		err = w.interrupt(q)
+	case opWrite:
+		if d, ok := w.conn.(*splicedDevice); ok {
+			err = w.write(q, d)
+			break
+		}
+		err = w.forward(q)
 	default:
 		err = w.forward(q)
 	}

@@ -12,6 +12,8 @@ type Serving struct {
 	Dir          string // served
 	MaxRead      int    // size of READs in bytes; as much is read ahead
 	DirectSource bool   // see fusesrv.Options
+	DirectTarget bool   // likewise
+	SpliceWrites bool   // likewise
 }
 
 // A Mounted is a mount of a server process that was started by Start.
@@ -26,6 +28,7 @@ func Start(t testing.TB, s Serving) Mounted {
 	m := start(t, config{
 		Path: s.Path.Name, inKernel: s.Path.InKernel, Valid: long,
 		Loopback: s.Dir, MaxRead: s.MaxRead, DirectSource: s.DirectSource,
+		DirectTarget: s.DirectTarget, SpliceWrites: s.SpliceWrites,
 	})
 	Readahead(t, m.dev, s.MaxRead>>10)
 	return Mounted{m}

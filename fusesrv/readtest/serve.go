@@ -26,6 +26,8 @@ type config struct {
 	KeepCache    bool
 	DirectIO     bool
 	DirectSource bool
+	DirectTarget bool
+	SpliceWrites bool
 	Valid        time.Duration
 	Loopback     string // directory to serve
 	Sockets      bool   // serve Files from sockets
@@ -117,7 +119,7 @@ func (c *config) mount(g *gate) (*fusesrv.Server, error) {
 	}
 	return fusesrv.Mount(c.Dir, tree, fusesrv.Options{
 		Path: c.Path, Workers: c.Workers, MaxRead: c.MaxRead, KeepCache: c.KeepCache, Valid: c.Valid,
-		DirectIO: c.DirectIO, DirectSource: c.DirectSource,
+		DirectIO: c.DirectIO, DirectSource: c.DirectSource, DirectTarget: c.DirectTarget, SpliceWrites: c.SpliceWrites,
 		Hooks: fusesrv.Hooks{
 			OnRead:  func() syscall.Errno { return g.pass(stepAsked) },
 			OnStep:  func(s fusesrv.Step) { g.pass(s) },

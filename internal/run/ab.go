@@ -47,8 +47,8 @@ func (ab *AB) Check() error {
 }
 
 // AB builds both kernels, runs the tests on them by turns, so that what else
-// goes on on this machine meets both, and says what changed. An error means
-// that there is no answer.
+// goes on on this machine meets both, and says what changed. Each turn has a
+// seed of its own, the same for both. An error means that there is no answer.
 func (c *Conductor) AB(ctx context.Context, ab AB) (*compare.Result, error) {
 	if err := ab.Check(); err != nil {
 		return nil, err
@@ -78,6 +78,9 @@ func (c *Conductor) AB(ctx context.Context, ab AB) (*compare.Result, error) {
 	for n := 1; n <= ab.Count; n++ {
 		for i := range sides {
 			s := &sides[i]
+			if n > 1 {
+				s.plan.Guest.Seed++ // with the same one a deterministic guest would do the same
+			}
 			name := fmt.Sprintf("%s-%d", s.name, n)
 			run, err := c.compared(ctx, &s.prepared, filepath.Join(dir, name))
 			if err != nil {

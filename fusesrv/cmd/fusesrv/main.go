@@ -73,6 +73,7 @@ func parse(args []string, stderr io.Writer) (o fusesrv.Options, src, mnt string,
 	fs.IntVar(&o.MaxRead, "max-read", fusesrv.MaxRead, "largest READ and WRITE in `bytes`")
 	fs.BoolVar(&o.DirectIO, "direct-io", false, "ask the server at each read(2), past the page cache")
 	fs.BoolVar(&o.DirectSource, "direct-source", false, "open files below SRC with O_DIRECT to read them")
+	fs.BoolVar(&o.SpliceWrites, "splice-writes", false, "bring the data of WRITEs to files below SRC by splice(2)")
 	fs.BoolVar(&o.KeepCache, "keep-cache", false, "keep a file's pages when it is opened again")
 	fs.DurationVar(&o.Valid, "valid", time.Second, "believe names and attributes for this `time`")
 	if err := fs.Parse(args); err != nil {
