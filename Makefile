@@ -42,7 +42,7 @@ lkdtm: build ## every crash the kernel's own crash module knows, and what runvm 
 bench: build ## seconds: cold and warm builds, command to verdict, start of QEMU to first event
 	go test -tags e2e -count 1 -timeout 60m -run '^$$' -bench . ./internal/e2e
 
-READBENCH = -patches vmtests/counter/memcpy.patch -profile plain,trace -disk 64 -timeout 60m $(FLAGS) ./vmtests/readbench
+READBENCH = -patches vmtests/counter/copied.patch -disk 64 -timeout 60m $(FLAGS) ./vmtests/readbench
 
 bench-readpaths: build ## what each way to answer a FUSE READ costs, and whether that is little enough (KERNEL=, FLAGS='-timed 10')
 	./runvm bench -kernel $(KERNEL) -patches $(PATCHES) -bars vmtests/readbench/bars.toml $(READBENCH)

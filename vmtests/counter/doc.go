@@ -2,12 +2,13 @@
 // instructions where runvm's guest is deterministic, and the bytes that the CPU
 // copies.
 //
-// Copied bytes are counted by the kernel: probes (kprobes) at its copy routines
-// sum up the sizes that they are called with, in histograms of tracefs. This
-// needs a kernel that can probe and whose memcpy can be probed, and a CPU on
-// which these routines are called and not replaced by one instruction:
+// Copied bytes are counted by the kernel: copied.patch, which is for measuring
+// alone, has each copy routine of x86-64 (memcpy, memmove, copy_page, those to
+// and from user space) add the size that it is called with to one counter. On a
+// CPU that has "fast short rep movsb" the kernel calls none of them, so the guest
+// must not have that, which a deterministic one has not:
 //
-//	runvm test -deterministic -profile plain,trace -patches vmtests/counter/memcpy.patch …
+//	runvm test -deterministic -patches vmtests/counter/copied.patch …
 //
 // What the compiler copies in line, structures of a size that it knows, is not
 // counted; nor is what programs copy within themselves.
