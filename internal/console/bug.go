@@ -19,6 +19,12 @@ func bugRules() []rule {
 		{
 			mark: "ernel BUG ", opener: re(`[Kk]ernel BUG (?:at |\[#|in )`),
 			kind: Bug, fault: FaultBug, title: "kernel BUG in %F", place: inPointer, follows: true,
+			skip: []string{"^skb_"}, // they check what their callers hand to them
+		},
+		{
+			// architectures without a trap for it: include/asm-generic/bug.h
+			mark: "BUG: failure at ", opener: re(`BUG: failure at \S+:\d+/([a-zA-Z0-9_]+)\(\)!`),
+			kind: Bug, fault: FaultBug, title: "kernel BUG in $1", stackless: true,
 		},
 		{
 			mark: "BUG: spinlock ", opener: re(`BUG: spinlock (lockup suspected|already unlocked|recursion|bad magic|wrong owner|wrong CPU|cpu recursion|trylock failure)`),
@@ -37,6 +43,14 @@ func bugRules() []rule {
 			kind: AtomicSleep, fault: FaultAtomicSleep, title: "BUG: scheduling while atomic in %F", place: inStack, skip: []string{"schedul", "^wait_", "^preempt_"},
 		},
 		{
+			mark: "BUG: scheduling in ", opener: re(`BUG: scheduling in a non-blocking section`),
+			kind: AtomicSleep, fault: FaultAtomicSleep, title: "BUG: scheduling in a non-blocking section in %F", place: inStack, skip: []string{"schedul", "^wait_", "^preempt_"},
+		},
+		{
+			mark: "BUG: assuming ", opener: re(`BUG: assuming (atomic|non migratable) context at`),
+			kind: AtomicSleep, fault: FaultAtomicSleep, title: "BUG: assuming $1 context in %F", place: inStack, skip: []string{"^__cant_"},
+		},
+		{
 			mark: "BUG: using ", opener: re(`BUG: using ([a-z_]+\(\)) in preemptible`),
 			kind: Lockdep, fault: FaultPreemption, title: "BUG: using $1 in preemptible code in %F", place: inStack, skip: []string{"preempt", "debug_smp_processor_id"},
 		},
@@ -52,8 +66,13 @@ func structureRules() []rule {
 	return []rule{
 		{
 			mark: "BUG: Bad page ", opener: re(`BUG: Bad page (state|map|cache)`),
-			kind: Unknown, fault: FaultPageState, title: "BUG: Bad page $1 in %F", place: inStack,
+			kind: Unknown, fault: FaultPageState, title: "BUG: Bad page $1 in %F", place: inOwner,
 			skip: []string{"bad_page", "check_", "free_", "_page", "_folio", "release_pages", "zap_", "unmap_", "bad_pte", "page_expected", "_pages", "__put_", "^put_", "^rmqueue", "tlb_"},
+		},
+		{
+			// what was written to a free page: mm/page_poison.c
+			mark: "pagealloc: ", opener: re(`pagealloc: (memory corruption|single bit error)`),
+			kind: MemorySafety, fault: FaultPageState, title: "pagealloc: $1",
 		},
 		{
 			mark: "Bad rss-counter", opener: re(`BUG: (Bad rss-counter state)`),
@@ -72,7 +91,11 @@ func structureRules() []rule {
 			kind: Fatal, fault: FaultBug, title: "VFS: Busy inodes after unmount (use-after-free)", stackless: true,
 		},
 		{
-			mark: "BUG ", opener: re(`^BUG (?:[A-Za-z0-9_:-]+) ?(?:\([^)]*\))?: ([A-Z][A-Za-z -]+?)(?:\. .*|\(.*|0x.*|$)`),
+			mark: "VFS: Close: ", opener: re(`VFS: Close: file count is 0`),
+			kind: Fatal, fault: FaultBug, title: "VFS: Close: file count is zero (use-after-free)", stackless: true,
+		},
+		{
+			mark: "BUG ", opener: re(`^BUG (?:[A-Za-z0-9_:,.()-]+) ?(?:\([^)]*\))?: ([A-Z][A-Za-z_ -]+?)(?:\. .*|\(.*|\b0x.*|$)`),
 			kind: Fatal, fault: FaultSlab, title: "BUG: $1", place: nowhere,
 		},
 		{

@@ -10,7 +10,11 @@ func faultRules() []rule {
 			kind: NullDereference, fault: FaultNull, title: "BUG: unable to handle kernel NULL pointer dereference in %F", place: inPointer,
 		},
 		{
-			mark: "nable to handle", opener: re(`[Uu]nable to handle (?:kernel paging request|page fault for address|kernel data access|kernel instruction fetch|kernel access|kernel execution|kernel read|kernel write)`),
+			mark: "access to user memory", opener: re(`[Uu]nable to handle kernel access to user memory`),
+			kind: MemorySafety, fault: FaultPage, title: "BUG: unable to handle kernel access to user memory in %F", place: inPointer,
+		},
+		{
+			mark: "nable to handle", opener: re(`[Uu]nable to handle (?:page fault for address|unknown paging fault|kernel (?:paging request|pointer dereference|data access|instruction fetch|unaligned access|access|exec|read|write))`),
 			kind: MemorySafety, fault: FaultPage, title: "BUG: unable to handle kernel paging request in %F", place: inPointer,
 		},
 		{
@@ -23,7 +27,7 @@ func faultRules() []rule {
 			kind: Fatal, fault: FaultProtection, title: "general protection fault in %F", place: inPointer, follows: true,
 		},
 		{
-			mark: "stack guard page was hit", opener: re(`BUG: (?:[A-Z]+ )?stack guard page was hit`),
+			mark: "stack guard page was hit", opener: re(`BUG: (?:\S+ )?stack guard page was hit`),
 			kind: Unknown, fault: FaultStack, title: "BUG: stack guard page was hit in %F", place: inStall, stackless: true,
 		},
 		{
@@ -33,6 +37,15 @@ func faultRules() []rule {
 		{
 			mark: "PANIC: double fault", opener: re(`PANIC: double fault`),
 			kind: Fatal, fault: FaultException, title: "PANIC: double fault in %F", place: onlyPointer, follows: true,
+		},
+		{
+			// before there are handlers of exceptions: arch/x86/mm/extable.c
+			mark: "PANIC: early", opener: re(`PANIC: early exception 0x([0-9a-f]{2}) IP `),
+			kind: Fatal, fault: FaultBootPanic, describe: earlyException, stackless: true,
+		},
+		{
+			mark: "CFI failure ", opener: re(`^CFI failure (?:at|\(target)`),
+			kind: Fatal, fault: FaultException, title: "CFI failure in %F", place: inPointer, skip: []string{"cfi"},
 		},
 		{
 			mark: "Internal error: ", opener: re(`Internal error: .*\[#\d+\]`),
@@ -51,13 +64,20 @@ func faultRules() []rule {
 			kind: MemorySafety, fault: FaultPage, title: "BUG: unable to handle kernel paging request in %F", place: inPointer, follows: true,
 		},
 		{
-			// what die() prints for every other exception: "divide error: 0000 [#1]"
-			mark: " [#", opener: re(`(?:^|Oops: )(divide.error|stack segment|invalid opcode|bounds|alignment check|coprocessor segment overrun|invalid TSS|segment not present|int3|device not available|x87 FPU exception|SIMD exception|control protection fault|trap invalid opcode): [0-9a-f]{4} \[#\d+\]`),
+			// what die() prints for every other exception: "divide error: 0000 [#1]",
+			// on s390 "specification exception: 0006 ilc:2 [#1]"
+			mark: " [#", opener: re(`(?:^|Oops: )([A-Za-z][A-Za-z0-9 _'-]*): [0-9a-f]{4}(?: ilc:\d)? \[#\d+\]`),
 			kind: Fatal, fault: FaultException, describe: exception, place: inPointer, follows: true,
 		},
 		{
 			mark: " [#", opener: re(`Oops(?: -[^:]*)?: .*\[#\d+\]`),
 			kind: Fatal, fault: FaultException, title: "Oops in %F", place: inPointer, follows: true,
+		},
+		{
+			// where die() prints no code: "Oops - illegal instruction [#1]" on riscv,
+			// "Kernel bug detected[#1]:" on mips, "swapper/0(1): Oops [#1]" on sparc
+			mark: "[#", opener: re(`^(?:\S+\(\d+\): )?([A-Za-z][A-Za-z0-9 _',!/-]*?) ?\[#\d+\]:?(?: [A-Z_]+(?:=\d+)?)*\s*$`),
+			kind: Fatal, fault: FaultException, describe: exception, place: inPointer, follows: true, proof: true,
 		},
 	}
 }
@@ -65,8 +85,23 @@ func faultRules() []rule {
 // exception titles an exception by its name; some releases write divide_error.
 func exception(m []string, _ []row) (Kind, string) {
 	name := strings.ReplaceAll(m[1], "_", " ")
-	if name == "stack segment" {
+	switch {
+	case name == "stack segment":
 		name += " fault"
+	case strings.HasSuffix(name, "BUG"), strings.Contains(name, "bug detected"):
+		return Bug, "kernel BUG in %F"
 	}
 	return Fatal, name + " in %F"
+}
+
+// earlyException names the exception by its number, arch/x86/include/asm/trapnr.h.
+func earlyException(m []string, _ []row) (Kind, string) {
+	names := map[string]string{
+		"00": "divide error", "06": "invalid opcode", "08": "double fault", "0d": "general protection fault", "0e": "page fault",
+	}
+	name, ok := names[m[1]]
+	if !ok {
+		name = "exception"
+	}
+	return Fatal, "PANIC: early " + name
 }

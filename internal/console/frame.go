@@ -24,7 +24,7 @@ func newPatterns() *patterns {
 		// g is taken, f was taken from the line before or is the pointer.
 		arm: regexp.MustCompile(`^[ \t]*(?:` + pc + `\()?([a-zA-Z_][a-zA-Z0-9_]*)[^ ]*(?: \[[^\]]*\])?\)? from (?:` + pc + `\()?` + symbol),
 		// The instruction pointer of an exception in the kernel.
-		pointer:  regexp.MustCompile(`(?:\b[RE]?IP: |\bNIP:? |\bPC is at |\bpc : |\bepc : |--- interrupt: [0-9a-f]+ at |Krnl PSW .*\()(?:[0-9a-f]{4}:)?(?:` + pc + `[ \t]*){0,2}[ \t]*` + symbol),
+		pointer:  regexp.MustCompile(`(?:\b[RE]?IP: |\bNIP:? |\bPC is at |\bpc : |\bepc *: |\bERA: |\bTPC: <|--- interrupt: [0-9a-f]+ at |Krnl PSW .*\()(?:[0-9a-f]{4}:)?(?:` + pc + `[ \t]*){0,2}[ \t]*` + symbol),
 		kernelIP: regexp.MustCompile(`(?:\b[RE]?IP: |\bNIP:? |\bPC is at |\bpc : )(?:(?:0010|0060|[0-9a-f]{4}):)?(?:` + pc + `|0x[0-9a-f]+|\(null\)| )`),
 		// A kernel without names for its functions: "[<ffffffff81>] 0xffffffff81".
 		bare:   regexp.MustCompile(`^(?:.*\bRIP: 0010:|[ \t]*(?:\[<[0-9a-f]{8,16}>\] )?)0x([0-9a-f]{8,16})[ \t]*$`),
@@ -66,10 +66,20 @@ func (p *patterns) callee(text string) string {
 	return ""
 }
 
+// registers says that text may hold an instruction pointer.
+func registers(text string) bool {
+	for _, name := range []string{"IP", "PC ", "pc : ", "epc ", "ERA: ", "TPC: ", "PSW", "--- interrupt"} {
+		if strings.Contains(text, name) {
+			return true
+		}
+	}
+	return false
+}
+
 // instruction reads the function of an instruction pointer in the kernel;
 // ok alone, with an empty Func, says that the pointer leads to no function.
 func (p *patterns) instruction(text string, n int) (f Frame, ok bool) {
-	if !strings.Contains(text, "IP") && !strings.Contains(text, "PC ") && !strings.Contains(text, "pc : ") && !strings.Contains(text, "PSW") && !strings.Contains(text, "--- interrupt") {
+	if !registers(text) {
 		return f, false
 	}
 	if m := p.pointer.FindStringSubmatch(text); m != nil {

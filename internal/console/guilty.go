@@ -38,6 +38,8 @@ func (r *report) candidates() []Frame {
 		return r.became()
 	case inBare:
 		return r.plain().frames
+	case inOwner:
+		return append(r.owner(), r.first().frames...)
 	}
 	return r.first().frames
 }
@@ -125,6 +127,16 @@ func (r *report) locks() []Frame {
 		}
 	}
 	return frames
+}
+
+// owner is the stack in which a page was allocated: CONFIG_PAGE_OWNER.
+func (r *report) owner() []Frame {
+	for _, s := range r.stacks {
+		if strings.HasPrefix(s.head, "page last allocated via") {
+			return s.frames
+		}
+	}
+	return nil
 }
 
 // became is the stack that made a lock unsafe to take with interrupts on.

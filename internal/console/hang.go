@@ -8,7 +8,7 @@ func hangRules() []rule {
 			kind: Hang, fault: FaultSoftLockup, title: "BUG: soft lockup in %F", place: inStall,
 		},
 		{
-			mark: "hard LOCKUP", opener: re(`Watchdog detected hard LOCKUP|detected Hard LOCKUP`),
+			mark: "ard LOCKUP", opener: re(`[Dd]etected [Hh]ard LOCKUP|CPU \d+ Hard LOCKUP`),
 			kind: Hang, fault: FaultHardLockup, title: "BUG: hard lockup in %F", place: inStall,
 		},
 		{
@@ -20,8 +20,13 @@ func hangRules() []rule {
 			kind: Hang, fault: FaultRCUStall, title: "INFO: rcu detected stall in %F", place: inStall,
 		},
 		{
-			mark: "blocked ", opener: re(`INFO: task .* blocked (?:for more than|in I/O wait for more than|on a [a-z-]+) `),
+			mark: "blocked ", opener: re(`INFO: task .* blocked (?:in I/O wait )?for more than `),
 			kind: Hang, fault: FaultHungTask, title: "INFO: task hung in %F", place: inHung,
+		},
+		{
+			// under the report of the task that is blocked: whom it waits for
+			mark: " blocked on ", opener: re(`INFO: task .* blocked on an? [a-z-]+`),
+			kind: Hang, fault: FaultHungTask, title: "INFO: task hung in %F", place: inHung, follows: true,
 		},
 		{
 			mark: "can't die", opener: re(`INFO: task .* can't die for more than `),
@@ -51,6 +56,10 @@ func panicRules() []rule {
 			kind: Fatal, fault: FaultStack, title: "kernel panic: corrupted stack end in %F", place: inStall, skip: []string{"schedule", "retint"}, follows: true,
 		},
 		{
+			mark: head, opener: re(head + `[Kk]ernel stack overflow`),
+			kind: Fatal, fault: FaultStack, title: "kernel stack overflow in %F", place: inStall, skip: []string{"bad_stack"}, follows: true,
+		},
+		{
 			mark: head, opener: re(head + `Couldn't open N_TTY ldisc`),
 			kind: Fatal, fault: FaultPanic, title: "kernel panic: Couldn't open N_TTY ldisc", follows: true,
 		},
@@ -67,7 +76,7 @@ func panicRules() []rule {
 			kind: Fatal, fault: FaultOOM, title: "kernel panic: $1", follows: true,
 		},
 		{
-			mark: head, opener: re(head + `(Fatal exception|Fatal machine check|panic_on_warn set|hung_task: blocked tasks|softlockup: hung tasks|Hard LOCKUP|RCU Stall|KASAN: panic_on_warn set|kmsan: panic|UBSAN: panic_on_warn set|KCSAN: panic)`),
+			mark: head, opener: re(head + `(Fatal exception|Fatal machine check|panic_on_warn set|hung_task: blocked tasks|softlockup: hung tasks|Hard LOCKUP|RCU Stall|KASAN: panic_on_warn set|kmsan: panic|UBSAN: panic_on_warn set|KCSAN: panic|KFENCE: panic_on_warn set|kasan\.fault=panic|kfence\.fault=panic|Oopsed too often|Oops failed to kill thread)`),
 			kind: Fatal, fault: FaultPanic, title: "kernel panic: $1", follows: true, aftermath: true,
 		},
 		{
@@ -100,11 +109,29 @@ func lastResort() []rule {
 			kind: Unknown, fault: FaultOther, title: "INFO: $1", proof: true,
 		},
 		{
+			// the secure world beside Linux has ended, and will answer no more
+			mark: "trusty: panic", opener: re(`trusty: panic \(.*?\): (?:DEBUG )?(?:(ASSERT FAILED) at \(.*?\): ?)?(.*)`),
+			kind: Fatal, fault: FaultOther, describe: secureWorld, stackless: true,
+		},
+		{
+			mark: "trusty: panic", opener: re(`trusty: panic`),
+			kind: Fatal, fault: FaultOther, title: "trusty: panic", stackless: true,
+		},
+		{
 			// the fuzzer that drives the machine could not go on
 			mark: "SYZF", opener: re(`(SYZ(?:FAIL|FATAL): .*)`),
 			kind: Driver, fault: FaultOther, title: "$1", stackless: true,
 		},
 	}
+}
+
+// secureWorld titles what Trusty, the operating system of Android's secure
+// world, says through its driver.
+func secureWorld(m []string, _ []row) (Kind, string) {
+	if m[1] != "" {
+		return Fatal, "trusty: " + m[1] + ": " + m[2]
+	}
+	return Fatal, "trusty: panic: " + m[2]
 }
 
 var protectorIn = re(`Kernel stack is corrupted in: ([a-zA-Z_][a-zA-Z0-9_]*)`)

@@ -8,6 +8,7 @@ func lockRules() []rule {
 		return rule{
 			mark: words, opener: re(head + `.*` + words),
 			kind: Lockdep, fault: FaultDeadlock, title: "possible deadlock in %F", place: inLock,
+			skip: []string{"^process_one_work"}, // it takes the pseudo lock of the work it runs
 		}
 	}
 	state := func(words, title string) rule {

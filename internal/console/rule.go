@@ -51,6 +51,7 @@ const (
 	inBecame                 // where lockdep learned that interrupts take the lock
 	inStall                  // what the stalled CPU was asked to do
 	inHung                   // what the hung task waits in
+	inOwner                  // where the page was allocated if that is known, else in the first stack
 )
 
 // ruleset is compiled when the first log is read.

@@ -24,7 +24,7 @@ func sanitizerRules() []rule {
 		{
 			mark: "BUG: KMSAN: ", opener: re(`BUG: KMSAN: ([a-z-]+)`),
 			kind: KMSANUnknown, fault: FaultKMSAN, describe: kmsan, place: inBare,
-			skip: []string{"_copy_to_", "copy_to_", "copy_from_", "usb_submit_urb", "usb_start_wait_urb", "usb_bulk_msg", "usb_interrupt_msg", "usb_control_msg", "^copy_page_to_iter", "^copyout", "^instrument_", "^iterate_and_advance"},
+			skip: []string{"alloc_skb", "_copy_to_", "copy_to_", "copy_from_", "usb_submit_urb", "usb_start_wait_urb", "usb_bulk_msg", "usb_interrupt_msg", "usb_control_msg", "^copy_page_to_iter", "^copyout", "^instrument_", "^iterate_and_advance"},
 		},
 		{
 			mark: "BUG: KCSAN: ", opener: re(`BUG: KCSAN: (.*)`),
@@ -32,7 +32,7 @@ func sanitizerRules() []rule {
 		},
 		{
 			mark: "UBSAN: ", opener: re(`UBSAN: ([A-Za-z][a-z-]+(?: behaviou?r)?) in `),
-			kind: UBSAN, fault: FaultUBSAN, describe: ubsan, place: inStack,
+			kind: UBSAN, fault: FaultUBSAN, describe: ubsan, place: inStack, skip: []string{"handle_overflow", "^val_to_string"},
 		},
 		{
 			mark: "BUG: memory leak", opener: re(`BUG: memory leak`),

@@ -104,7 +104,7 @@ func heading(text string) (head, trace bool) {
 		"which became ", "... which became ", "to a HARDIRQ", "to a SOFTIRQ",
 		"Allocated by task", "Freed by task", "Allocated:", "Freed:", "Uninit was", "Local variable", "Last potentially related",
 		"Second to last potentially", "The buggy address", "freed by task", "stack backtrace:", "the shortest dependencies", "which lock already",
-		"NMI backtrace for cpu", "Preemption disabled at:", "the existing dependency chain", "-> #", "Last call_rcu", "Showing all locks",
+		"NMI backtrace for cpu", "Preemption disabled at:", "page last allocated via", "page last free", "the existing dependency chain", "-> #", "Last call_rcu", "Showing all locks",
 	} {
 		if strings.HasPrefix(t, section) {
 			return true, false

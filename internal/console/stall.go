@@ -12,13 +12,13 @@ var dispatchers = sync.OnceValue(func() []string {
 		// system calls
 		[]string{"^do_syscall_", "^do_fast_syscall_", "^__do_fast_syscall_", "^do_int80_", "^do_int80", "^x64_sys_call", "^ia32_sys_call", "^entry_SYSCALL", "^entry_INT80", "^entry_SYSENTER", "^sysenter_", "^tracesys", "^system_call", "^int_ret_from_sys_call", "^el0_svc", "^invoke_syscall", "^__invoke_syscall", "^ret_fast_syscall", "^handle_syscall", "^__do_syscall", "^do_trap_ecall"},
 		// kernel threads, work items, timers, softirqs
-		[]string{"^process_one_work$", "^process_scheduled_works", "^worker_thread$", "^kthread$", "^smpboot_thread_fn", "^run_ksoftirqd", "^ret_from_", "^call_timer_fn", "^__run_timers", "^run_timer_softirq", "^__do_softirq", "^do_softirq", "^handle_softirqs", "^__netif_receive_skb", "^netif_receive_skb", "^cpu_startup_entry", "^start_secondary"},
+		[]string{"^process_one_work$", "^process_scheduled_works", "^worker_thread$", "^kthread$", "^smpboot_thread_fn", "^run_ksoftirqd", "^ret_from_", "^call_timer_fn", "^__run_timers", "^run_timer_softirq", "^__hrtimer_run", "^hrtimer_run", "^__do_softirq", "^do_softirq", "^handle_softirqs", "^__netif_receive_skb", "^netif_receive_skb", "^cpu_startup_entry", "^start_secondary"},
 		// operations of files
-		[]string{"vfs_read$", "vfs_write$", "^full_proxy_", "^vfs_iter_", "^do_iter_", "^call_read_iter", "^call_write_iter", "^new_sync_", "^vfs_ioctl", "^do_vfs_ioctl", "blkdev_ioctl", "^blkdev_driver_ioctl", "^do_dentry_open", "^vfs_open", "^call_mmap", "^mmap_region", "^__mmap_region", "^do_mmap", "^__fput", "^____fput", "^task_work_run", "^exit_to_user", "^prepare_exit_to_usermode"},
+		[]string{"vfs_read$", "vfs_write$", "^full_proxy_", "^vfs_iter_", "^do_iter_", "^call_read_iter", "^call_write_iter", "^new_sync_", "^vfs_ioctl", "^do_vfs_ioctl", "^ksys_ioctl", "blkdev_ioctl", "^blkdev_driver_ioctl", "^do_dentry_open", "^vfs_open", "^call_mmap", "^mmap_region", "^__mmap_region", "^do_mmap", "^__fput", "^____fput", "^task_work_run", "^exit_to_user", "^prepare_exit_to_usermode"},
 		// operations of sockets
-		[]string{"^sock_sendmsg", "^__sock_sendmsg", "^sock_recvmsg", "^sock_release", "^__sock_release", "^__sys_setsockopt", "^do_sock_setsockopt", "^kernel_setsockopt", "^sock_common_setsockopt", "^__sys_listen", "^kernel_listen", "^sk_common_release", "^sock_mmap", "^__sys_accept", "^kernel_accept", "^sock_do_ioctl", "^sock_ioctl", "^compat_sock_ioctl", "^nfnetlink_rcv_msg", "sys_socketpair", "sys_connect", "SYSC_connect", "SyS_connect", "SYSC_ioctl", "SyS_ioctl", "sys_ioctl"},
+		[]string{"^sock_sendmsg", "^__sock_sendmsg", "^sock_recvmsg", "^sock_release", "^__sock_release", "^__sys_setsockopt", "^do_sock_setsockopt", "^kernel_setsockopt", "^sock_common_setsockopt", "^__sys_listen", "^kernel_listen", "^sk_common_release", "^sock_mmap", "^__sys_accept", "^kernel_accept", "^sock_do_ioctl", "^sock_ioctl", "^compat_sock_ioctl", "^nfnetlink_rcv_msg", "^netlink_dump$", "sys_socketpair", "sys_connect", "SYSC_connect", "SyS_connect", "SYSC_ioctl", "SyS_ioctl", "sys_ioctl"},
 		// message handlers of subsystems
-		[]string{"^rtnetlink_rcv_msg", "^tasklet_action", "_compat_ioctl$"},
+		[]string{"^rtnetlink_rcv_msg", "^tasklet_action", "^tasklet_hi_action", "_compat_ioctl$"},
 	)
 })
 
@@ -109,7 +109,7 @@ func (r *report) asked(frames []Frame, dispatchers []string) (Frame, bool) {
 }
 
 // waiting are functions every sleeping task is in.
-var waiting = []string{"sched", "_lock", "_slowlock", "down", "completion", "kthread", "wait", "synchronize", "context_switch", "__switch_to", "cancel_delayed_work", "rcu_barrier", "^do_read_cache_"}
+var waiting = []string{"sched", "_lock", "_slowlock", "down", "rwsem", "completion", "kthread", "wait", "synchronize", "context_switch", "__switch_to", "cancel_delayed_work", "rcu_barrier", "^do_read_cache_"}
 
 // buckets are waits whose victims are many and whose cause is one.
 var buckets = []string{"rtnl_lock", "synchronize_rcu", "synchronize_srcu", "synchronize_net", "synchronize_sched"}
@@ -119,7 +119,7 @@ func (r *report) hung() Frame {
 	frames := r.first().frames
 	for _, f := range frames {
 		for _, b := range buckets {
-			if strings.HasPrefix(f.Func, b) {
+			if strings.Contains(f.Func, b) {
 				if b != "rtnl_lock" {
 					f.Func = "synchronize_rcu"
 				}

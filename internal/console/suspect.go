@@ -5,9 +5,9 @@ import "bytes"
 // openers are literals of which every opener holds one: few and rare, so that
 // most of a log is never taken apart.
 const openers = "BUG|WARNING: |INFO: |nable to handle|general protection|Kernel panic|PANIC: |" +
-	"Internal error: |Unhandled fault: |Alignment trap: | [#|UBSAN: |suspected memory leak|hard LOCKUP|Hard LOCKUP|" +
+	"Internal error: |Unhandled fault: |Alignment trap: |[#|UBSAN: |suspected memory leak|hard LOCKUP|Hard LOCKUP|" +
 	"rcu_tasks|unregister_netdevice: waiting|usercopy: Kernel|Busy inodes|panicked at |Insufficient stack|" +
-	"Linux version |Booting the kernel.|Oops|SYZF"
+	"CFI failure |trusty: panic|pagealloc: |VFS: Close: |Linux version |Booting the kernel.|Oops|SYZF"
 
 // suspects finds the next place of a log that holds one of the openers.
 type suspects struct {

@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"regexp"
 	"strings"
+
+	"github.com/ianlancetaylor/demangle"
 )
 
 // crash names the report.
@@ -49,20 +51,43 @@ func (r *report) bare() bool {
 // headline is the opener without the brackets old kernels print around it.
 func headline(text string) string { return strings.Trim(strings.TrimSpace(text), "[] ") }
 
-// simple takes the architecture out of a system call's name.
+// simple is a function's name as people know it: without the architecture and
+// the wrapper of a system call, and as it is written in Rust.
 func simple(name string) string {
-	for _, arch := range []string{"__x64_sys_", "__ia32_sys_", "__arm64_sys_", "__riscv_sys_", "__s390x_sys_", "__se_sys_", "__do_sys_"} {
+	if rust, ok := rustName(name); ok {
+		return rust
+	}
+	for _, arch := range []string{"__x64_sys_", "__ia32_sys_", "__arm64_sys_", "__riscv_sys_", "__s390x_sys_", "__s390_sys_", "__se_sys_"} {
 		if rest, ok := strings.CutPrefix(name, arch); ok {
 			return "sys_" + rest
+		}
+	}
+	for _, wrapper := range []string{"__do_sys_", "ksys_", "SyS_", "SYSC_", "compat_SyS_", "compat_SYSC_", "____sys_", "___sys_", "__sys_"} {
+		if rest, ok := strings.CutPrefix(name, wrapper); ok && rest != "" {
+			return rest
 		}
 	}
 	return name
 }
 
+// maxMangled bounds the names that are taken apart, in bytes.
+const maxMangled = 512
+
+// rustName is the path of a function compiled from Rust.
+func rustName(name string) (string, bool) {
+	if !strings.HasPrefix(name, "_R") || len(name) > maxMangled {
+		return "", false
+	}
+	path, err := demangle.ToString(name, demangle.NoTemplateParams, demangle.MaxLength(10))
+	return path, err == nil
+}
+
 var (
 	offsets = regexp.MustCompile(`([a-zA-Z0-9_])(?:\.(?:isra|constprop|part|cold|llvm)[.0-9a-z]*)?\+0x[0-9a-f]+(?:/0x[0-9a-f]*)?`)
+	places  = regexp.MustCompile(`(\.(?:[chS]|rs)):[0-9]+(?::[0-9]+)?\b`)
+	cpus    = regexp.MustCompile(`\bCPU#[0-9]+`)
 	hexes   = regexp.MustCompile(`\b(?:0x[0-9a-f]+|[0-9a-f]{8,16})\b`)
-	numbers = regexp.MustCompile(`\b[0-9]+\b`)
+	numbers = regexp.MustCompile(`\b[0-9]+\b|[0-9]{7,}`) // no name holds that many digits
 	cutAt   = regexp.MustCompile(`\s*\[ *[0-9]+\.[0-9]+\].*`)
 )
 
@@ -77,6 +102,8 @@ func scrub(s string) string {
 	s = strings.ToValidUTF8(strings.TrimSpace(s), "?")
 	s = cutAt.ReplaceAllString(s, "")
 	s = functionWords(s)
+	s = places.ReplaceAllString(s, "$1:LINE")
+	s = cpus.ReplaceAllString(s, "CPU")
 	s = hexes.ReplaceAllStringFunc(s, func(h string) string {
 		if strings.Trim(h, "0123456789") == "" && len(h) < 12 {
 			return "NUM"

@@ -28,7 +28,7 @@ func warningRules() []rule {
 			kind: Warning, fault: FaultList, title: "WARNING in %F", place: inPointer,
 		},
 		rule{
-			mark: "WARNING: ", opener: re(warned + `\S+:\d+`),
+			mark: "WARNING: ", opener: re(warned + `(?:\S+:\d+|[a-zA-Z_][a-zA-Z0-9_.]*\+0x)`),
 			kind: Warning, fault: FaultWarning, title: "WARNING in %F", place: inPointer,
 		},
 		rule{
