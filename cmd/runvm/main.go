@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -28,6 +29,7 @@ import (
 // Exit codes beside those of verdict.
 const (
 	exitUsage       = 2
+	exitStop        = 128 // wrong usage within a bisection, see usageCode
 	exitInterrupted = 130 // as a shell says it of SIGINT
 )
 
@@ -52,9 +54,22 @@ func runvm(args []string, stdout, stderr io.Writer) int {
 	}
 	fmt.Fprintf(stderr, "runvm: %s\n", run.Printable(err.Error()))
 	if errors.Is(err, run.ErrUsage) {
-		return exitUsage
+		return usageCode()
 	}
 	return verdict.ExitNoVerdict
+}
+
+// usageCode is the exit code of wrong usage. git bisect run would blame a
+// commit for a 2; at 128 and more it stops (git-bisect(1)).
+func usageCode() int {
+	path, err := exec.Command("git", "rev-parse", "--git-path", "BISECT_LOG").Output()
+	if err != nil {
+		return exitUsage
+	}
+	if _, err := os.Stat(strings.TrimSpace(string(path))); err != nil {
+		return exitUsage
+	}
+	return exitStop
 }
 
 // exitCode is an error that has been reported and only sets the exit code.
@@ -79,8 +94,9 @@ func root(stdout, stderr io.Writer) *cli.Command {
 		Description: "A kernel developer's command: sources and patches in, a verdict out.\n" +
 			"The tests' results and the kernel's complaints are judged together: a test\n" +
 			"that passes on a kernel that splatted is a crash.\n\n" +
-			"Exit codes: 0 pass, 1 the kernel or a test is wrong, 2 wrong usage,\n" +
-			"125 no verdict (git bisect run reads it as skip), 130 interrupted.",
+			"Exit codes: 0 pass, 1 the kernel or a test is wrong, 2 wrong usage (128 in a\n" +
+			"repository that is being bisected: git bisect run stops), 125 no verdict\n" +
+			"(git bisect run reads it as skip), 130 interrupted.",
 		Writer: stdout, ErrWriter: stderr,
 		EnableShellCompletion: true,
 		ConfigureShellCompletionCommand: func(c *cli.Command) {
