@@ -19,6 +19,9 @@
 //	passthrough    by the kernel; the server   not                           the file's cache; there is no  0      6.9, CAP_SYS_ADMIN
 //	               gave it the file at open                                  other
 //	io_uring       pread, commit               twice, as copy                as copy                        2      6.14, fuse.enable_uring=1
+//	io_uring-zc    read into a registered      once: from the file's page    as rsplice, but the server     1      7.3, fuse.enable_uring=1,
+//	               buffer, commit (linked)     to the reader's; not from a   may write to it as long as            CAP_SYS_ADMIN
+//	                                           file opened with O_DIRECT     it likes
 //
 // Copied is what happens before read(2) copies from the reader's cache to the
 // reader, which is the same for all. A reader past the page cache
@@ -26,10 +29,19 @@
 //
 // Calls are system calls per READ, the read(2) that fetches the request from
 // the device included; Stats counts them. Splice and splice-move need 3 more
-// for a READ that the file answers with fewer bytes, the rsplice paths one more.
+// for a READ that the file answers with fewer bytes, the rsplice paths
+// and io_uring-zc one more. A call of the io_uring paths sends an answer and
+// fetches the next request.
 // Pipes for READs above 512 KiB, which the splice paths need, exceed what an
 // unprivileged user may have by default; the rsplice paths put a READ of any
 // size into one slot of a pipe.
+//
+// The kernel lets a server of io_uring-zc do what it does not allow one of
+// rsplice: answer with pages that it has not filled, which shows a reader what
+// was in memory before, and fill them after its answer or an abort, which
+// changes what is cached, or the reader's memory. TestZeroCopyLetsTheServer has
+// a case for each. A file's pages that are written come the same way, and go
+// through a file in memory to go-fuse.
 //
 // Everything but READ and INTERRUPT is answered by go-fuse's ProtocolServer.
 // The device descriptor is opened, mounted and cloned here, one clone and one

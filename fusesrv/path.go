@@ -74,6 +74,7 @@ func Paths() []Path {
 		rspliceDirectPath(),
 		passthroughPath(),
 		ioUringPath(),
+		ioUringZeroCopyPath(),
 	}
 }
 

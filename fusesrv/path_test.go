@@ -22,6 +22,7 @@ func TestPathThatTheKernelLacksIsNamed(t *testing.T) {
 		"rsplice-direct": rsplice.InitFlag,
 		"passthrough":    fuse.CAP_PASSTHROUGH,
 		"io_uring":       overRing,
+		"io_uring-zc":    hasPools,
 	} {
 		p, err := findPath(name)
 		if err != nil {

@@ -44,6 +44,7 @@ const (
 
 	registerBuffers2 = 15 // IORING_REGISTER_BUFFERS2
 	registerSparse   = 1  // IORING_RSRC_REGISTER_SPARSE
+	cloneBuffers     = 30 // IORING_REGISTER_CLONE_BUFFERS
 
 	entrySize      = 128
 	completionSize = 16
@@ -150,12 +151,25 @@ func (r *Ring) ReserveBuffers(n int) error {
 		reserved           uint64
 		buffers, tagsUnset uint64
 	}{n: uint32(n), flags: registerSparse}
-	_, _, no := unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(r.fd), registerBuffers2,
-		uintptr(unsafe.Pointer(&arg)), unsafe.Sizeof(arg), 0, 0)
-	if no != 0 {
+	if no := r.register(registerBuffers2, unsafe.Pointer(&arg), unsafe.Sizeof(arg)); no != 0 {
 		return fmt.Errorf("table of registered buffers: %w", no)
 	}
 	return nil
+}
+
+// CloneBuffers makes a table that shares the buffers that are in from's now.
+func (r *Ring) CloneBuffers(from *Ring) error {
+	arg := [8]uint32{uint32(from.fd)} // struct io_uring_clone_buffers
+	if no := r.register(cloneBuffers, unsafe.Pointer(&arg), 1); no != 0 {
+		return fmt.Errorf("clone a table of registered buffers: %w", no)
+	}
+	return nil
+}
+
+// register is io_uring_register(2).
+func (r *Ring) register(op uintptr, arg unsafe.Pointer, n uintptr) unix.Errno {
+	_, _, no := unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(r.fd), op, uintptr(arg), n, 0, 0)
+	return no
 }
 
 // Entry returns a cleared entry for the caller to fill; the next Enter submits

@@ -14,13 +14,14 @@ func TestRsplicePipe(t *testing.T)   { run(t, "rsplice-pipe") }
 func TestRspliceDirect(t *testing.T) { run(t, "rsplice-direct") }
 func TestPassthrough(t *testing.T)   { run(t, "passthrough") }
 func TestIoUring(t *testing.T)       { run(t, "io_uring") }
+func TestIoUringZC(t *testing.T)     { run(t, "io_uring-zc") }
 
 // tested are the paths that have a test above.
 func tested() map[string]bool {
 	return map[string]bool{
 		"copy": true, "splice": true, "splice-move": true,
 		"rsplice-pipe": true, "rsplice-direct": true, "passthrough": true,
-		"io_uring": true,
+		"io_uring": true, "io_uring-zc": true,
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,7 +39,7 @@ func TestCommandLine(t *testing.T) {
 		want string
 	}{
 		{[]string{"-help"}, exitDone, "usage: fusesrv [flags] SRC MNT"},
-		{[]string{"--help"}, exitDone, "copy, splice, splice-move, rsplice-pipe, rsplice-direct, passthrough, io_uring"},
+		{[]string{"--help"}, exitDone, "copy, splice, splice-move, rsplice-pipe, rsplice-direct, passthrough, io_uring, io_uring-zc"},
 		{nil, exitUsage, "want SRC and MNT, got 0 arguments"},
 		{[]string{"a", "b", "c"}, exitUsage, "got 3 arguments"},
 		{[]string{"-speed", "a", "b"}, exitUsage, "-speed"},
@@ -69,9 +70,16 @@ type program struct {
 // startProgram mounts src and waits for the mount.
 func startProgram(t *testing.T, src string, flags ...string) *program {
 	t.Helper()
+	return startProgramAs(t, nil, src, flags...)
+}
+
+// startProgramAs is startProgram for a process with attributes.
+func startProgramAs(t *testing.T, attr *syscall.SysProcAttr, src string, flags ...string) *program {
+	t.Helper()
 	p := &program{t: t, mnt: t.TempDir()}
 	p.cmd = exec.Command("/proc/self/exe", append(flags, src, p.mnt)...)
 	p.cmd.Env = append(os.Environ(), envProgram+"=1")
+	p.cmd.SysProcAttr = attr
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -93,10 +101,14 @@ func startProgram(t *testing.T, src string, flags ...string) *program {
 	return p
 }
 
-// mounted tells whether FUSE is on the mount point.
+// mounted tells whether FUSE is on the mount point, as the program sees it.
 func (p *program) mounted() bool {
 	var st unix.Statfs_t
-	return unix.Statfs(p.mnt, &st) == nil && st.Type == unix.FUSE_SUPER_MAGIC
+	seen := filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), "root", p.mnt)
+	if p.cmd.ProcessState != nil { // it is gone; what it had alone went with it
+		seen = p.mnt
+	}
+	return unix.Statfs(seen, &st) == nil && st.Type == unix.FUSE_SUPER_MAGIC
 }
 
 // signal sends s.
