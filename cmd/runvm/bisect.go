@@ -14,7 +14,7 @@ import (
 func bisectCommand() *cli.Command {
 	const category = "tests"
 	flags := []cli.Flag{
-		&cli.StringSliceFlag{Name: "onto", Category: category, Usage: "apply the series in `PATCHES` to every kernel, the base too, before -patches (repeatable)"},
+		ontoFlag(),
 		&cli.StringFlag{Name: "title", Category: category, Usage: "look for a complaint of the kernel whose title matches `REGEXP` (default: what is wrong with all patches applied)"},
 		&cli.IntFlag{Name: "count", Value: 3, Category: category, Usage: "`N` runs must agree on a kernel; where they do not, it runs up to 10 times as often"},
 		&cli.BoolFlag{Name: "json", Category: category, Usage: "print the result as JSON and nothing else"},
@@ -35,6 +35,11 @@ func bisectCommand() *cli.Command {
 		DisableSliceFlagSeparator: true,
 		Action:                    bisectAction,
 	}
+}
+
+// ontoFlag names what is below a series that is taken apart.
+func ontoFlag() cli.Flag {
+	return &cli.StringSliceFlag{Name: "onto", Category: "tests", Usage: "apply the series in `PATCHES` to every kernel, the base too, before -patches (repeatable)"}
 }
 
 func bisectAction(ctx context.Context, c *cli.Command) error {

@@ -2,11 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v3"
 
+	"github.com/runvm/runvm/internal/each"
 	"github.com/runvm/runvm/internal/gotest"
 	"github.com/runvm/runvm/internal/report"
 	"github.com/runvm/runvm/internal/run"
@@ -24,6 +28,8 @@ func testCommand() *cli.Command {
 		&cli.BoolFlag{Name: "keep-going", Category: category, Usage: "when a guest dies, run what it did not reach in another one"},
 		&cli.IntFlag{Name: "retry-failed", Category: category, Usage: "run tests that failed up to `N` more times; one that passes then is flaky and fails the run no longer"},
 		&cli.BoolFlag{Name: "short", Category: category, Usage: "tell long tests to be short"},
+		&cli.BoolFlag{Name: "each", Category: category, Usage: "build, boot and check the kernel with the first patch, the first two, and so on: can git bisect stop at each?"},
+		ontoFlag(),
 		&cli.BoolFlag{Name: "json", Category: category, Usage: "print the report as JSON and nothing else"},
 		&cli.BoolFlag{Name: "n", Usage: "print the plan and stop"},
 	}
@@ -33,7 +39,9 @@ func testCommand() *cli.Command {
 		ArgsUsage: "[PACKAGE | SCRIPT | PROGRAM]...",
 		Description: "Builds the kernel unless it is cached, compiles the Go test packages named\n" +
 			"(default: the one here), boots one guest and runs them in it. Scripts and\n" +
-			"static programs are tests too: exit code 0 is a pass.",
+			"static programs are tests too: exit code 0 is a pass.\n\n" +
+			"With -each the same is done for every prefix of the -patches; beside it stands what\n" +
+			"checkpatch and sparse newly complain of, and what of a patch is not compiled.",
 		Flags:                     append(append(flags, kernelFlags()...), guestFlags()...),
 		OnUsageError:              onUsageError,
 		DisableSliceFlagSeparator: true,
@@ -54,14 +62,18 @@ func testAction(ctx context.Context, c *cli.Command) error {
 	if err != nil {
 		return err
 	}
+	kernel, err := testKernel(c)
+	if err != nil {
+		return err
+	}
 	plan := run.Plan{
-		Kernel: kernelFrom(c), Guest: guest, Targets: c.Args().Slice(), Dir: cond.Dir, Out: c.String("o"),
+		Kernel: kernel, Guest: guest, Targets: c.Args().Slice(), Dir: cond.Dir, Out: c.String("o"),
 		Select: gotest.Selection{
 			Run: c.String("run"), Skip: c.String("skip"), Bench: c.String("bench"),
 			Count: c.Int("count"), Short: c.Bool("short"), Verbose: c.Bool("v"),
 		},
 		Allow: allow, KeepGoing: c.Bool("keep-going"), Retry: c.Int("retry-failed"),
-		Command: commandLine(c, "run", "o", "json", "n", "v"),
+		Command: commandLine(c, "run", "o", "json", "n", "v", "each", "onto"),
 	}
 	if c.Bool("n") {
 		if err := plan.Check(); err != nil {
@@ -74,11 +86,36 @@ func testAction(ctx context.Context, c *cli.Command) error {
 	if c.Bool("json") {
 		cond.Out = nil
 	}
+	if c.Bool("each") {
+		return eachAction(ctx, c, cond, plan, stdout)
+	}
 	rep, err := cond.Test(ctx, plan)
 	if err != nil {
 		return err
 	}
 	return show(c, stdout, rep)
+}
+
+// testKernel is the kernel of a test, with the series that -each leaves alone.
+func testKernel(c *cli.Command) (run.Kernel, error) {
+	k := kernelFrom(c)
+	if c.IsSet("onto") && !c.Bool("each") {
+		return k, &usageError{errors.New("-onto is for -each: without it, give -patches in their order"), "runvm help test"}
+	}
+	k.Patches = slices.Concat(c.StringSlice("onto"), k.Patches)
+	return k, nil
+}
+
+// eachAction is testAction with -each.
+func eachAction(ctx context.Context, c *cli.Command, cond *run.Conductor, plan run.Plan, stdout io.Writer) error {
+	result, err := cond.Each(ctx, plan, c.StringSlice("onto"))
+	if err != nil {
+		return err
+	}
+	if err := writeResult(c, stdout, result, func(w io.Writer) error { return each.Text(w, result) }); err != nil {
+		return err
+	}
+	return exitWith(result.ExitCode())
 }
 
 // show prints rep in the form asked for and returns its exit code.

@@ -46,6 +46,14 @@ func Build() []Need {
 	}
 }
 
+// Check lists what checking a kernel's source needs beside Build.
+func Check() []Need {
+	return []Need{
+		{"sparse", "sparse", "finds faults in the types of a kernel's source"},
+		{"perl", "perl", "runs the kernel's checkpatch"},
+	}
+}
+
 // Missing returns the needs that this machine does not meet.
 func Missing(needs []Need) []Need {
 	return slices.DeleteFunc(slices.Clone(needs), present)

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 
 	"github.com/runvm/runvm/internal/bisect"
 	"github.com/runvm/runvm/internal/verdict"
@@ -136,12 +135,8 @@ func (s *bisection) carryOut(ctx context.Context) (*bisect.Result, error) {
 
 // split parts what every position has from the patches in question.
 func (s *bisection) split() (*source.Tree, []patch.Applied) {
-	tree, n := *s.full.Base, 0
-	for n < len(s.full.Applied) && slices.Contains(s.Base, s.full.Applied[n].Series) {
-		tree.ID = s.full.Applied[n].Tree
-		n++
-	}
-	return &tree, s.full.Applied[n:]
+	n := s.full.below(s.Base)
+	return s.full.prefix(n).Tree, s.full.Applied[n:]
 }
 
 func (s *bisection) last() int { return len(s.suite) }
@@ -224,9 +219,7 @@ func (s *bisection) build(ctx context.Context, n int) (*Built, error) {
 	if n == s.last() {
 		return s.full, nil
 	}
-	tree := *s.base
-	tree.ID = s.tree(n)
-	built := &Built{Tree: &tree, Base: s.full.Base, Applied: s.full.Applied[:len(s.full.Applied)-s.last()+n]}
+	built := s.full.prefix(len(s.full.Applied) - s.last() + n)
 	return built, s.c.image(ctx, s.Plan.Kernel, built)
 }
 

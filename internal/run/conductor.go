@@ -92,6 +92,8 @@ type Built struct {
 	// Base is the source without them; nil where there are none.
 	Base    *source.Tree
 	Applied []patch.Applied
+	// Series are what Applied is out of.
+	Series []patch.Series
 	// Gaps are, for each of Applied, the lines it wrote that are in no object.
 	Gaps [][]verdict.Gap
 }
@@ -104,14 +106,32 @@ func (c *Conductor) Build(ctx context.Context, k Kernel) (*Built, error) {
 	if err := c.Host.Ensure(ctx, Needs(k)); err != nil {
 		return nil, err
 	}
-	b := &kernel.Builder{Cache: c.Cache, Sh: c.Sh, Progress: c.Progress}
 	if k.Ready() {
+		b := &kernel.Builder{Cache: c.Cache, Sh: c.Sh, Progress: c.Progress}
 		image, err := b.Ready(k.Spec)
 		if err != nil {
 			return nil, usagef("-kernel %s: %w", k.Spec, err)
 		}
 		return &Built{Image: image}, nil
 	}
+	built, err := c.source(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	return built, c.stage("build", func() (note string, err error) {
+		if err := c.image(ctx, k, built); err != nil {
+			return "", err
+		}
+		if built.Cached {
+			note = "cached"
+		}
+		return note, nil
+	})
+}
+
+// source fetches and patches k, without building it: the stages fetch and
+// patch.
+func (c *Conductor) source(ctx context.Context, k Kernel) (*Built, error) {
 	built := &Built{}
 	err := c.stage("fetch", func() (note string, err error) {
 		store := &source.Store{Dir: filepath.Join(c.Cache, "source"), Sh: c.Sh, Progress: c.Progress, KernelOrg: c.KernelOrg}
@@ -130,18 +150,7 @@ func (c *Conductor) Build(ctx context.Context, k Kernel) (*Built, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.patch(ctx, k, built); err != nil {
-		return nil, err
-	}
-	return built, c.stage("build", func() (note string, err error) {
-		if err := c.image(ctx, k, built); err != nil {
-			return "", err
-		}
-		if built.Cached {
-			note = "cached"
-		}
-		return note, nil
-	})
+	return built, c.patch(ctx, k, built)
 }
 
 // image builds the image of built.Tree and finds out what of the patches is
@@ -178,7 +187,7 @@ func (c *Conductor) patch(ctx context.Context, k Kernel, built *Built) error {
 				c.say("patches %s: %s", Printable(s.Path), Printable(n))
 			}
 		}
-		built.Base = built.Tree
+		built.Base, built.Series = built.Tree, series
 		built.Tree, built.Applied, err = patch.Apply(ctx, c.Sh, built.Tree, series, c.Progress)
 		return fmt.Sprintf("%d applied", len(built.Applied)), err
 	})

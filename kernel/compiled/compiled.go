@@ -125,6 +125,19 @@ func codeLines(plain []byte) []bool {
 	return all
 }
 
+// Builds says that the tree has a file and a makefile that makes an object of
+// it in this configuration.
+func (t *Tree) Builds(file string) bool {
+	if _, other := otherArch(file); other || !isSource(file) {
+		return false
+	}
+	if _, ok := t.Read(file); !ok {
+		return false
+	}
+	conds, ruled := t.rules(file)
+	return ruled && len(unmet(conds, t.Config)) == 0
+}
+
 // isSource says that a file's lines are compiled into kernels.
 func isSource(file string) bool {
 	top, _, _ := strings.Cut(file, "/")

@@ -27,13 +27,12 @@ func (s *Series) Write(dir string) error {
 	}
 	defer os.RemoveAll(tmp)
 	if s.cover != nil {
-		if err := s.writeMail(filepath.Join(tmp, "0000-cover-letter.patch"), 0, *s.cover); err != nil {
+		if err := os.WriteFile(filepath.Join(tmp, "0000-cover-letter.patch"), s.mail(0, *s.cover), 0o644); err != nil {
 			return err
 		}
 	}
-	for i, p := range s.Patches {
-		name := fmt.Sprintf("%04d-%s.patch", i+1, slug(p.title()))
-		if err := s.writeMail(filepath.Join(tmp, name), i+1, p.mail); err != nil {
+	for i := range s.Patches {
+		if err := os.WriteFile(filepath.Join(tmp, s.FileName(i)), s.Mail(i), 0o644); err != nil {
 			return err
 		}
 	}
@@ -45,6 +44,15 @@ func (s *Series) Write(dir string) error {
 	}
 	return nil
 }
+
+// FileName is the name that Write gives to the patch s.Patches[i].
+func (s *Series) FileName(i int) string {
+	return fmt.Sprintf("%04d-%s.patch", i+1, slug(s.Patches[i].title()))
+}
+
+// Mail is what Write writes of the patch s.Patches[i]: a mail as git
+// format-patch makes it, whatever the patch came in.
+func (s *Series) Mail(i int) []byte { return s.mail(i+1, s.Patches[i].mail) }
 
 // title is never empty.
 func (p *Patch) title() string {
@@ -63,8 +71,8 @@ func slug(title string) string {
 	return strings.TrimRight(s[:min(len(s), most)], "-.")
 }
 
-// writeMail writes m as the mail number of the series.
-func (s *Series) writeMail(file string, number int, m mail.Mail) error {
+// mail is m as the mail number of the series.
+func (s *Series) mail(number int, m mail.Mail) []byte {
 	var b bytes.Buffer
 	b.WriteString("From 0000000000000000000000000000000000000000 Mon Sep 17 00:00:00 2001\n")
 	fmt.Fprintf(&b, "From: %s\n", address(m.From))
@@ -82,7 +90,7 @@ func (s *Series) writeMail(file string, number int, m mail.Mail) error {
 	fmt.Fprintf(&b, "Subject: [%s] %s\n", tag, mime.QEncoding.Encode("utf-8", title))
 	b.WriteString("MIME-Version: 1.0\nContent-Type: text/plain; charset=UTF-8\nContent-Transfer-Encoding: 8bit\n\n")
 	b.Write(m.Text)
-	return os.WriteFile(file, b.Bytes(), 0o644)
+	return b.Bytes()
 }
 
 // address is from as a header has it. A diff that nobody sent still needs one
