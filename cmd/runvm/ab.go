@@ -72,7 +72,13 @@ func repeatedPlan(c *cli.Command, dir string, k run.Kernel) (run.Plan, error) {
 
 // testLine is the `runvm test` that is one run of c on k.
 func testLine(c *cli.Command, k run.Kernel) []string {
-	line := []string{"runvm", "test", "-kernel", k.Spec}
+	line := []string{"runvm", "test"}
+	if k.Spec != run.Auto {
+		line = append(line, "-kernel", k.Spec)
+	}
+	if k.Base != "" {
+		line = append(line, "-base", k.Base)
+	}
 	for _, p := range k.Patches {
 		line = append(line, "-patches", p)
 	}
@@ -83,7 +89,7 @@ func testLine(c *cli.Command, k run.Kernel) []string {
 		line = append(line, "-config", k.Config)
 	}
 	return append(line, commandLine(c, "run", "o", "json", "v", "count", "threshold", "title", "onto", "timed", "line", "x", "bars",
-		"kernel", "patches", "profile", "config", "base-kernel", "base-patches", "base-profile", "base-config")[2:]...)
+		"kernel", "base", "patches", "profile", "config", "base-kernel", "base-patches", "base-profile", "base-config")[2:]...)
 }
 
 // baseFrom is the kernel that k is compared with.
@@ -93,6 +99,9 @@ func baseFrom(c *cli.Command, k run.Kernel) (run.Kernel, error) {
 		return k, &usageError{fmt.Errorf("ab: both sides are the same: name -patches, -base-kernel, -base-patches, -base-profile or -base-config"), "runvm help ab"}
 	}
 	k.Patches = c.StringSlice("base-patches")
+	if c.IsSet("base-kernel") {
+		k.Base = "" // which is of -kernel
+	}
 	for flag, field := range map[string]*string{"base-kernel": &k.Spec, "base-profile": &k.Profile, "base-config": &k.Config} {
 		if c.IsSet(flag) {
 			*field = c.String(flag)

@@ -28,7 +28,8 @@ func bisectCommand() *cli.Command {
 			"what the tests say with all patches; whatever else goes wrong is skipped, as is a\n" +
 			"kernel that does not build or boot. The same command again goes on where an\n" +
 			"interrupted one stopped. For commits of a tree, -patches TREE:GOOD..BAD, or\n" +
-			"git bisect run runvm test -kernel . PACKAGE...\n\n" +
+			"git bisect run runvm test -kernel . PACKAGE... (with -base worktree, where -patches are\n" +
+			"given that say which commit they were made on)\n\n" +
 			"Exit codes: 0 one patch is named, 125 none, or several because of skips.",
 		Flags:                     slices.Concat(flags, repeatedFlags(), kernelFlags(), guestFlags()),
 		OnUsageError:              onUsageError,

@@ -18,7 +18,8 @@ import (
 func kernelFlags() []cli.Flag {
 	const category = "kernel"
 	return []cli.Flag{
-		&cli.StringFlag{Name: "kernel", Value: "6.12", Category: category, Usage: "`SOURCE`: 6.12 (Debian's linux-source-6.12, else kernel.org's newest), 6.12.63 (kernel.org), a tree, or a vmlinux or bzImage"},
+		&cli.StringFlag{Name: "kernel", Value: run.Auto, HideDefault: true, Category: category, Usage: "`SOURCE` (default: the newest at hand that the patches apply to; without patches 6.12): 6.12 (Debian's linux-source-6.12, else kernel.org's newest), 6.12.63 (kernel.org), a tree, or a vmlinux or bzImage"},
+		&cli.StringFlag{Name: "base", Category: category, Usage: "build the `COMMIT` of the git tree that -kernel names, or worktree: what lies there, committed or not (default: the commit that the patches were made on, if they say and it is there; else worktree)"},
 		&cli.StringSliceFlag{Name: "patches", Category: category, Usage: "apply the series in `PATCHES`: a folder, a mail, an mbox or Maildir with its thread, -, TREE:BASE..TIP, or a Message-ID (repeatable; see help am)"},
 		&cli.StringFlag{Name: "profile", Value: "plain", Category: category, Usage: "configuration `NAME`: plain, debug, or a comma-separated list with *.config files of yours"},
 		&cli.StringFlag{Name: "config", Category: category, Usage: "start from the .config in `FILE` instead of tinyconfig"},
@@ -54,7 +55,7 @@ func guestFlags() []cli.Flag {
 
 func kernelFrom(c *cli.Command) run.Kernel {
 	return run.Kernel{
-		Spec: c.String("kernel"), Patches: c.StringSlice("patches"),
+		Spec: c.String("kernel"), Base: c.String("base"), Patches: c.StringSlice("patches"),
 		Profile: c.String("profile"), Config: c.String("config"), Jobs: c.Int("j"),
 	}
 }

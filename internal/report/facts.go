@@ -22,6 +22,7 @@ func facts(r *verdict.Report) []fact {
 		}
 	}
 	add("kernel", k.Name)
+	add("base", k.Base)
 	add("release", k.Version)
 	add("uname", r.Uname)
 	add("profile", k.Profile)
@@ -32,7 +33,7 @@ func facts(r *verdict.Report) []fact {
 	}
 	add("series", strings.Join(k.Patches, ", "))
 	if len(k.Applied) > 0 {
-		add("patches", fmt.Sprint(len(k.Applied)))
+		add("patches", join(fmt.Sprint(len(k.Applied)), shifted(k)))
 	}
 	add("accelerator", join(m.Accel, m.AccelWhy))
 	if m.MemoryMiB > 0 {
@@ -60,6 +61,23 @@ func patches(k verdict.Kernel) []verdict.Patch {
 		all = append(all, verdict.Patch{Name: line(p.Name), Subject: line(p.Subject), Digest: line(p.Digest)})
 	}
 	return all
+}
+
+// shifted says how far from their places k's patches were applied, "" for not
+// at all.
+func shifted(k verdict.Kernel) string {
+	offset, fuzz := 0, 0
+	for _, p := range k.Applied {
+		offset, fuzz = max(offset, p.Offset), max(fuzz, p.Fuzz)
+	}
+	var parts []string
+	if offset > 0 {
+		parts = append(parts, fmt.Sprintf("an offset of up to %s", number(offset, "line")))
+	}
+	if fuzz > 0 {
+		parts = append(parts, fmt.Sprintf("fuzz %d", fuzz))
+	}
+	return strings.Join(parts, " and ")
 }
 
 // maxUncompiled bounds the lines on what was not compiled.

@@ -54,6 +54,12 @@ func (t *text) foot() {
 	if k := r.Run.Kernel; k.Name != "" {
 		t.line("kernel   %s", clean(k.Name+t.built()))
 	}
+	if k := r.Run.Kernel; k.Base != "" {
+		t.line("base     %s", clean(k.Base))
+	}
+	if shift := shifted(r.Run.Kernel); shift != "" {
+		t.line("patches  applied with %s", shift)
+	}
 	if m := r.Run.Machine; m.Accel != "" {
 		t.line("machine  %s", clean(join(m.Accel, m.AccelWhy)))
 	}

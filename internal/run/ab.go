@@ -57,6 +57,9 @@ func (c *Conductor) AB(ctx context.Context, ab AB) (*compare.Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if ab, err = c.sameSource(ctx, ab); err != nil {
+		return nil, err
+	}
 	sides := [2]struct {
 		name string
 		prepared
@@ -92,6 +95,22 @@ func (c *Conductor) AB(ctx context.Context, ab AB) (*compare.Result, error) {
 	}
 	result := compare.Sides(sides[0].runs, sides[1].runs, ab.Threshold)
 	return result, writeJSON(filepath.Join(dir, abFile), result)
+}
+
+// sameSource makes the base of an AB the source that is found for the patched
+// side, where the user named none for either.
+func (c *Conductor) sameSource(ctx context.Context, ab AB) (AB, error) {
+	if ab.Base.Kernel.Spec != ab.Patched.Kernel.Spec {
+		return ab, nil
+	}
+	k, err := c.definite(ctx, ab.Patched.Kernel)
+	if err != nil {
+		return ab, fmt.Errorf("patched: %w", err)
+	}
+	for _, side := range []*Kernel{&ab.Base.Kernel, &ab.Patched.Kernel} {
+		side.Spec, side.Base, side.Fuzz = k.Spec, k.Base, k.Fuzz
+	}
+	return ab, nil
 }
 
 // compared runs s in dir, with the figures of its benchmarks.

@@ -10,7 +10,7 @@ import (
 func applied(patches []patch.Applied, gaps [][]verdict.Gap) []verdict.Patch {
 	var all []verdict.Patch
 	for i, p := range patches {
-		said := verdict.Patch{Name: p.Name, Subject: p.Subject, Digest: p.Digest}
+		said := verdict.Patch{Name: p.Name, Subject: p.Subject, Digest: p.Digest, Offset: p.Offset, Fuzz: p.Fuzz}
 		if i < len(gaps) {
 			said.NotCompiled = gaps[i]
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -92,6 +93,10 @@ type Built struct {
 	// Base is the source without them; nil where there are none.
 	Base    *source.Tree
 	Applied []patch.Applied
+	// On is the kernel that was meant, its source and base definite; Why says
+	// how it was found, "" where the user named it.
+	On  Kernel
+	Why string
 	// Series are what Applied is out of.
 	Series []patch.Series
 	// Gaps are, for each of Applied, the lines it wrote that are in no object.
@@ -132,25 +137,46 @@ func (c *Conductor) Build(ctx context.Context, k Kernel) (*Built, error) {
 // source fetches and patches k, without building it: the stages fetch and
 // patch.
 func (c *Conductor) source(ctx context.Context, k Kernel) (*Built, error) {
+	series, err := c.load(ctx, k.Patches)
+	if err != nil {
+		return nil, err
+	}
 	built := &Built{}
-	err := c.stage("fetch", func() (note string, err error) {
-		store := &source.Store{Dir: filepath.Join(c.Cache, "source"), Sh: c.Sh, Progress: c.Progress, KernelOrg: c.KernelOrg}
-		built.Tree, err = store.Get(ctx, k.Spec)
-		if errors.Is(err, source.ErrUnknown) {
-			return "", usagef("%w", err)
-		}
-		if err != nil {
+	var found *base
+	err = c.stage("fetch", func() (note string, err error) {
+		if found, err = c.base(ctx, k, series); err != nil {
 			return "", err
 		}
+		built.Tree, built.On, built.Why = found.tree, found.kernel, found.why
 		if built.Tree.Note != "" {
 			c.say("%s", built.Tree.Note)
+		}
+		if built.Why != "" {
+			c.say("base: %s", Printable(built.Why))
 		}
 		return built.Tree.Name, nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return built, c.patch(ctx, k, built)
+	return built, c.patch(ctx, found, built)
+}
+
+// patch applies the series of a base to built.Tree.
+func (c *Conductor) patch(ctx context.Context, on *base, built *Built) error {
+	if len(on.series) == 0 {
+		return nil
+	}
+	return c.stage("patch", func() (note string, err error) {
+		for _, s := range on.series {
+			for _, n := range s.Notes {
+				c.say("patches %s: %s", Printable(s.Path), Printable(n))
+			}
+		}
+		built.Base, built.Series = built.Tree, on.series
+		built.Tree, built.Applied, err = patch.Apply(ctx, c.Sh, built.Tree, on.series, on.kernel.Fuzz, c.Progress)
+		return fmt.Sprintf("%d applied", len(built.Applied)), err
+	})
 }
 
 // image builds the image of built.Tree and finds out what of the patches is
@@ -168,36 +194,12 @@ func (c *Conductor) image(ctx context.Context, k Kernel, built *Built) error {
 	return nil
 }
 
-// patch applies k's patches to built.Tree.
-func (c *Conductor) patch(ctx context.Context, k Kernel, built *Built) error {
-	if len(k.Patches) == 0 {
-		return nil
-	}
-	return c.stage("patch", func() (note string, err error) {
-		loader := c.Patches
-		if loader == nil {
-			loader = &patch.Loader{Sh: c.Sh}
-		}
-		series, err := loader.Load(ctx, k.Patches)
-		if err != nil {
-			return "", err
-		}
-		for _, s := range series {
-			for _, n := range s.Notes {
-				c.say("patches %s: %s", Printable(s.Path), Printable(n))
-			}
-		}
-		built.Base, built.Series = built.Tree, series
-		built.Tree, built.Applied, err = patch.Apply(ctx, c.Sh, built.Tree, series, c.Progress)
-		return fmt.Sprintf("%d applied", len(built.Applied)), err
-	})
-}
-
 // kernelInfo is what a report says of the kernel.
 func (c *Conductor) kernelInfo(k Kernel, b *Built) verdict.Kernel {
 	info := verdict.Kernel{Name: k.Spec, Version: b.Release, Key: b.Key, Profile: k.Profile, Patches: k.Patches, Image: b.Dir, Built: b.Built}
 	if b.Tree != nil {
 		info.Name, info.Version = b.Tree.Name, b.Tree.Version
+		info.Base = b.Why
 		info.Tree, info.Applied = b.Tree.ID, applied(b.Applied, b.Gaps)
 	} else {
 		info.Image, info.Profile = k.Spec, ""
@@ -273,7 +275,7 @@ func (c *Conductor) recorder(out string, started time.Time, command []string, k 
 	}
 	rec.in.Run = verdict.Run{
 		ID: filepath.Base(dir), Dir: dir, Console: filepath.Join(dir, consoleFile),
-		Started: started, Again: command, Kernel: c.kernelInfo(k, built),
+		Started: started, Again: named(command, k, built), Kernel: c.kernelInfo(k, built),
 	}
 	if err := rec.keepConfig(built.Config); err != nil {
 		rec.close()
@@ -285,6 +287,19 @@ func (c *Conductor) recorder(out string, started time.Time, command []string, k 
 // Folder makes the directory for what has no run: out, or a new one in the
 // cache.
 func (c *Conductor) Folder(out string) (string, error) { return c.runDir(out, time.Now()) }
+
+// named is command with the source that was found for it, so that it means the
+// same when another one is newer.
+func named(command []string, k Kernel, b *Built) []string {
+	if k.Spec != Auto || len(command) < 2 || b.Tree == nil {
+		return command
+	}
+	source := []string{"-kernel", b.On.Spec}
+	if b.On.Base != "" && k.Base == "" {
+		source = append(source, "-base", b.On.Base)
+	}
+	return slices.Insert(slices.Clone(command), 2, source...)
+}
 
 // runDir makes the directory of a run: out, or a new one in the cache named
 // after the time.

@@ -16,6 +16,7 @@ import (
 	"github.com/runvm/runvm/internal/verdict"
 	"github.com/runvm/runvm/internal/vm"
 	"github.com/runvm/runvm/kernel/patch"
+	"github.com/runvm/runvm/kernel/source"
 )
 
 // ErrUsage is a request that cannot be meant: the user has to change it.
@@ -36,9 +37,14 @@ const MaxRetry = 100
 
 // Kernel says which kernel a run boots.
 type Kernel struct {
-	// Spec is a source as source.Store.Get reads it, or the path of a vmlinux
-	// or bzImage that is ready to boot.
+	// Spec is a source as source.Store.Get reads it, the path of a vmlinux or
+	// bzImage that is ready to boot, or Auto.
 	Spec string
+	// Base is a commit of the git tree that Spec names, or Worktree; "" is the
+	// one that the patches say they were made on, else Worktree.
+	Base string
+	// Fuzz as in patch.Apply.
+	Fuzz int
 	// Patches are applied in this order; see patch.Loader.Read.
 	Patches []string
 	// Profile and Config make the configuration; see kernel.Request.
@@ -47,6 +53,13 @@ type Kernel struct {
 	// Jobs is how many compilers run at once; 0 is one a CPU.
 	Jobs int
 }
+
+// Auto is the Spec of a kernel whose source follows from its patches.
+const Auto = "auto"
+
+// Worktree is the Base that is a git tree as it lies there, with what is not
+// committed.
+const Worktree = "worktree"
 
 // Guest says what the kernel is booted on.
 type Guest struct {
@@ -130,16 +143,25 @@ func (k *Kernel) check() error {
 			return usagef("-config %s: no such file", k.Config)
 		}
 	}
+	if k.Base != "" && !isTree(k.Spec) {
+		return usagef("-base %s names a commit of a git tree: want -kernel TREE too (a release is named with -kernel)", k.Base)
+	}
 	if k.Ready() && (len(k.Patches) > 0 || k.Config != "") {
 		return usagef("-kernel %s is a ready image: -patches and -config need a source", k.Spec)
 	}
 	return nil
 }
 
+// isTree says that spec is the path of a folder.
+func isTree(spec string) bool {
+	info, err := os.Stat(spec)
+	return spec != Auto && err == nil && info.IsDir()
+}
+
 // Ready says that Spec is an image and nothing has to be built.
 func (k *Kernel) Ready() bool {
 	info, err := os.Stat(k.Spec)
-	return err == nil && info.Mode().IsRegular()
+	return k.Spec != Auto && err == nil && info.Mode().IsRegular()
 }
 
 func (g *Guest) check() error {
@@ -201,7 +223,7 @@ func (p *Plan) String() string {
 	if p.Kernel.Ready() {
 		line("kernel", "%s, as it is", p.Kernel.Spec)
 	} else {
-		line("fetch", "%s", p.Kernel.Spec)
+		line("fetch", "%s", p.Kernel.source())
 		for _, s := range p.Kernel.Patches {
 			line("patch", "%s", s)
 		}
@@ -221,6 +243,19 @@ func (p *Plan) String() string {
 	line("clocks", "%v of silence, %v in all", p.Guest.Silence, p.Guest.Deadline)
 	line("run", "%s", sh.Quote(p.Select.Flags()...))
 	return b.String()
+}
+
+// source says in words where k comes from.
+func (k *Kernel) source() string {
+	switch {
+	case k.Spec == Auto && len(k.Patches) > 0:
+		return "the newest source at hand that the patches apply to"
+	case k.Spec == Auto:
+		return source.DefaultSeries
+	case k.Base != "":
+		return k.Spec + " at " + k.Base
+	}
+	return k.Spec
 }
 
 func (g *Guest) extras() string {

@@ -76,7 +76,7 @@ func (toy *toyTree) built(t *testing.T, patches map[string]string) *Built {
 		t.Fatal(err)
 	}
 	b := &Built{Base: base}
-	if b.Tree, b.Applied, err = patch.Apply(t.Context(), store.Sh, base, series, nil); err != nil {
+	if b.Tree, b.Applied, err = patch.Apply(t.Context(), store.Sh, base, series, 0, nil); err != nil {
 		t.Fatal(err)
 	}
 	return b

@@ -158,6 +158,7 @@ type Kernel struct {
 	Version string    `json:"version,omitempty"`
 	Key     string    `json:"key,omitempty"`
 	Profile string    `json:"profile,omitempty"`
+	Base    string    `json:"base,omitempty"`    // how the source was found, where the user did not name it
 	Patches []string  `json:"patches,omitempty"` // names of the series
 	Tree    string    `json:"tree,omitempty"`    // git tree that was built; empty for a ready image
 	Applied []Patch   `json:"applied,omitempty"` // what the series hold, in order
@@ -170,6 +171,10 @@ type Patch struct {
 	Name    string `json:"name"`
 	Subject string `json:"subject,omitempty"`
 	Digest  string `json:"digest"` // SHA-256 of the file, or of the mail in an mbox, in hex
+	// Offset is how many lines at most a hunk stands away from where the patch
+	// has it, Fuzz how many lines of its context differ.
+	Offset int `json:"offset,omitempty"`
+	Fuzz   int `json:"fuzz,omitempty"`
 	// NotCompiled are the lines it wrote that are in no object of the kernel:
 	// the run has not tested them.
 	NotCompiled []Gap `json:"not_compiled,omitempty"`

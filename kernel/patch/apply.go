@@ -48,8 +48,12 @@ func (e *ApplyError) Error() string {
 // itself stays usable whatever happens. A patch that does not fit is an
 // *ApplyError. What was applied before is remembered, also for the start of a
 // series whose end has changed.
-func Apply(ctx context.Context, run sh.Runner, tree *source.Tree, series []Series, sink progress.Sink) (*source.Tree, []Applied, error) {
-	a := &applier{run: run, tree: tree, at: tree.ID, key: tree.ID}
+//
+// Hunks may stand at other lines than they say. fuzz, 0 to MaxFuzz, is how many
+// lines at the edges of a hunk's context may differ, as in patch(1); what was
+// needed is in Applied.
+func Apply(ctx context.Context, run sh.Runner, tree *source.Tree, series []Series, fuzz int, sink progress.Sink) (*source.Tree, []Applied, error) {
+	a := &applier{run: run, tree: tree, at: tree.ID, key: tree.ID, most: min(fuzz, MaxFuzz)}
 	defer a.close()
 	total := 0
 	for _, s := range series {
@@ -66,7 +70,7 @@ func Apply(ctx context.Context, run sh.Runner, tree *source.Tree, series []Serie
 			}); err != nil {
 				return nil, nil, err
 			}
-			done = append(done, Applied{Series: s.Path, Name: p.Name, Subject: p.Subject, Digest: p.Digest, Files: p.Files, Tree: a.at})
+			done = append(done, Applied{Series: s.Path, Name: p.Name, Subject: p.Subject, Digest: p.Digest, Files: p.Files, Tree: a.at, Offset: a.offset, Fuzz: a.fuzz})
 			a.show(len(done), total)
 		}
 	}
@@ -83,6 +87,9 @@ type applier struct {
 	key   string // of all that was applied so far
 	index string // file with the index of at, "" while everything is remembered
 	step  progress.Step
+
+	most         int // fuzz that is allowed
+	offset, fuzz int // that the last patch needed
 }
 
 func (a *applier) show(done, total int) {
@@ -106,8 +113,7 @@ func (a *applier) next(ctx context.Context, p Patch, start func() progress.Step)
 	sum := sha256.Sum256(append([]byte(a.key+"\n"), p.raw...))
 	a.key = hex.EncodeToString(sum[:])
 	memo := filepath.Join(a.tree.GitDir, "applied", a.key)
-	if id, err := os.ReadFile(memo); err == nil && treeID.Match(id) && a.index == "" {
-		a.at = string(id)
+	if text, err := os.ReadFile(memo); err == nil && a.index == "" && a.remember(string(text)) {
 		return nil
 	}
 	if a.step == nil {
@@ -119,23 +125,43 @@ func (a *applier) next(ctx context.Context, p Patch, start func() progress.Step)
 	if err := os.MkdirAll(filepath.Dir(memo), 0o755); err != nil {
 		return err
 	}
-	return renameio.WriteFile(memo, []byte(a.at), 0o644)
+	return renameio.WriteFile(memo, fmt.Appendf(nil, "%s %d %d", a.at, a.offset, a.fuzz), 0o644)
+}
+
+// remember takes in what next wrote: tree, offset and fuzz.
+func (a *applier) remember(text string) bool {
+	var id string
+	var offset, fuzz int
+	if n, err := fmt.Sscanf(text, "%s %d %d", &id, &offset, &fuzz); n != 3 || err != nil || !treeID.MatchString(id) || fuzz > a.most {
+		return false
+	}
+	a.at, a.offset, a.fuzz = id, offset, fuzz
+	return true
 }
 
 var treeID = regexp.MustCompile(`^[0-9a-f]{40,64}$`)
+
+// contextLines is what git format-patch shows around a change.
+const contextLines = 3
+
+// MaxFuzz leaves one line of context that must be there.
+const MaxFuzz = contextLines - 1
 
 func (a *applier) apply(ctx context.Context, p Patch) error {
 	if err := a.open(ctx); err != nil {
 		return err
 	}
-	cmd := a.git(ctx, "apply", "--cached", "-p1", "--whitespace=nowarn", "-")
-	cmd.Stdin = bytes.NewReader(p.raw)
-	if err := cmd.Run(); err != nil {
-		var failed *sh.Error
-		if ctx.Err() == nil && errors.As(err, &failed) && sh.ExitCode(err) > 0 {
-			return explain(p, failed.Stderr)
+	for a.fuzz = 0; ; a.fuzz++ {
+		failed, err := a.try(ctx, p)
+		if err != nil {
+			return fmt.Errorf("apply %s: %w", p.Name, source.GitError(err))
 		}
-		return fmt.Errorf("apply %s: %w", p.Name, source.GitError(err))
+		if failed == nil {
+			break
+		}
+		if a.fuzz == a.most {
+			return failed
+		}
 	}
 	out, err := a.git(ctx, "write-tree").Output()
 	if err != nil {
@@ -147,6 +173,38 @@ func (a *applier) apply(ctx context.Context, p Patch) error {
 		return fmt.Errorf("apply %s: %w", p.Name, err)
 	}
 	return nil
+}
+
+// maxSaid bounds what is read of what git says about one patch, in bytes.
+const maxSaid = 1 << 20
+
+// offsetLine is what git says of a hunk that stands elsewhere.
+var offsetLine = regexp.MustCompile(`(?m)^Hunk #[0-9]+ succeeded at [0-9]+ \(offset (-?[0-9]+) lines?\)\.?$`)
+
+// try has git apply p to the index with a.fuzz. It returns why p does not fit;
+// an error is another failure.
+func (a *applier) try(ctx context.Context, p Patch) (*ApplyError, error) {
+	args := []string{"apply", "--cached", "-p1", "--verbose", "--whitespace=nowarn"}
+	if a.fuzz > 0 {
+		args = append(args, "-C"+strconv.Itoa(contextLines-a.fuzz))
+	}
+	cmd := a.git(ctx, append(args, "-")...)
+	cmd.Stdin = bytes.NewReader(p.raw)
+	said := &sh.Tail{Max: maxSaid}
+	cmd.Stderr = said
+	err := cmd.Run()
+	if err != nil && ctx.Err() == nil && sh.ExitCode(err) > 0 && !errors.Is(source.GitError(&sh.Error{Name: "git", Stderr: said.String(), Err: err}), source.ErrDiskFull) {
+		return explain(p, said.String()), nil
+	}
+	if err != nil {
+		return nil, &sh.Error{Name: "git", Stderr: said.String(), Err: err}
+	}
+	a.offset = 0
+	for _, m := range offsetLine.FindAllStringSubmatch(said.String(), -1) {
+		n, _ := strconv.Atoi(strings.TrimPrefix(m[1], "-"))
+		a.offset = max(a.offset, n)
+	}
+	return nil, nil
 }
 
 // open gives the applier an index of its own.

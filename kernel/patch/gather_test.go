@@ -83,7 +83,7 @@ func TestThread(t *testing.T) {
 	if d := cmp.Diff(wantNotes, s.Notes); d != "" {
 		t.Errorf("notes (-want +got):\n%s", d)
 	}
-	patched, _, err := Apply(t.Context(), sh.Runner{}, toyTree(t), series, nil)
+	patched, _, err := Apply(t.Context(), sh.Runner{}, toyTree(t), series, 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,6 +50,23 @@ func (l *Loader) Read(ctx context.Context, specs []string) ([]Series, error) {
 }
 
 func (l *Loader) readOne(ctx context.Context, spec string) (*Series, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s := l.read[spec]; s != nil {
+		return s, nil
+	}
+	s, err := l.readNew(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	if l.read == nil {
+		l.read = map[string]*Series{}
+	}
+	l.read[spec] = s
+	return s, nil
+}
+
+func (l *Loader) readNew(ctx context.Context, spec string) (*Series, error) {
 	mails, kind, err := l.mails(ctx, spec)
 	if err != nil {
 		return nil, err

@@ -31,6 +31,9 @@ type Loader struct {
 	stdin []mail.Mail
 	kind  mail.Kind
 	err   error
+
+	mu   sync.Mutex
+	read map[string]*Series // by what named them: a thread is fetched once
 }
 
 // CheckSpec returns an error when spec names a path, and nothing is there.
@@ -96,6 +99,14 @@ func cutRange(spec string) (tree, revs string, ok bool) {
 		}
 	}
 	return "", "", false
+}
+
+// Range splits TREE:BASE..TIP; ok is false for what names no range of a tree.
+func Range(spec string) (tree, revs string, ok bool) {
+	if spec == "-" || isRemote(spec) {
+		return "", "", false
+	}
+	return cutRange(spec)
 }
 
 // git is a command on the repository in tree. Its configuration is read, for

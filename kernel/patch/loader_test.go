@@ -167,11 +167,11 @@ func TestWrittenSeriesIsTheSame(t *testing.T) {
 		t.Errorf("read again: %+v", again)
 	}
 	tree := toyTree(t)
-	one, _, err := Apply(t.Context(), sh.Runner{}, tree, []Series{s}, nil)
+	one, _, err := Apply(t.Context(), sh.Runner{}, tree, []Series{s}, 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	two, _, err := Apply(t.Context(), sh.Runner{}, tree, []Series{again}, nil)
+	two, _, err := Apply(t.Context(), sh.Runner{}, tree, []Series{again}, 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

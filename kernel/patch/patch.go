@@ -73,6 +73,10 @@ type Applied struct {
 	Digest  string   `json:"digest"`
 	Files   []string `json:"files"`
 	Tree    string   `json:"tree"` // id of the tree with this patch and all before it
+	// Offset is how many lines at most a hunk stands away from where the patch
+	// has it, Fuzz how many lines at the edges of a hunk's context differ.
+	Offset int `json:"offset,omitempty"`
+	Fuzz   int `json:"fuzz,omitempty"`
 }
 
 // ErrRefused is a patch that is not handed to git, or whose effect is not

@@ -105,7 +105,7 @@ func TestSeriesFolderIsReadInOrder(t *testing.T) {
 		"notes.txt":               "not a patch",
 	})
 	tree := toyTree(t)
-	patched, applied, err := Apply(t.Context(), sh.Runner{}, tree, mustLoad(t, dir), nil)
+	patched, applied, err := Apply(t.Context(), sh.Runner{}, tree, mustLoad(t, dir), 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func TestFormsOfAPatch(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			series := mustLoad(t, filepath.Join(folder(t, map[string]string{"x.patch": text}), "x.patch"))
-			patched, _, err := Apply(t.Context(), sh.Runner{}, tree, series, nil)
+			patched, _, err := Apply(t.Context(), sh.Runner{}, tree, series, 0, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -184,7 +184,7 @@ func TestPatchThatDoesNotFitIsNamed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := folder(t, map[string]string{"0001-good.patch": change(30, "good"), "0002-bad.patch": c.diff})
-			_, _, err := Apply(t.Context(), sh.Runner{}, tree, mustLoad(t, dir), nil)
+			_, _, err := Apply(t.Context(), sh.Runner{}, tree, mustLoad(t, dir), 0, nil)
 			var apply *ApplyError
 			if !errors.As(err, &apply) || err.Error() != c.want {
 				t.Errorf("error %v, want %s", err, c.want)
@@ -242,7 +242,7 @@ func TestWhatGitDidIsCompared(t *testing.T) {
 		"link":       {linkOut, "points out of the tree"},
 	} {
 		p := Patch{Name: "x.patch", Files: []string{"fs/splice.c"}, raw: []byte(c.raw)}
-		_, _, err := Apply(t.Context(), sh.Runner{}, tree, []Series{{Patches: []Patch{p}}}, nil)
+		_, _, err := Apply(t.Context(), sh.Runner{}, tree, []Series{{Patches: []Patch{p}}}, 0, nil)
 		if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v", name, err)
 		}
@@ -294,7 +294,7 @@ func TestAppliedPatchesAreRemembered(t *testing.T) {
 	apply := func(last string) (id string, gits int) {
 		var echo bytes.Buffer
 		dir := folder(t, map[string]string{"1.patch": change(10, "x"), "2.patch": change(20, "y"), "3.patch": change(30, last)})
-		patched, _, err := Apply(t.Context(), sh.Runner{Echo: &echo}, tree, mustLoad(t, dir), nil)
+		patched, _, err := Apply(t.Context(), sh.Runner{Echo: &echo}, tree, mustLoad(t, dir), 0, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -344,4 +344,39 @@ func FuzzPatch(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestOffsetAndFuzzAreSaid(t *testing.T) {
+	t.Parallel()
+	tree := toyTree(t)
+	moved := strings.Replace(change(50, "x"), "@@ -49,3 +49,3 @@", "@@ -44,3 +44,3 @@", 1)
+	fuzzy := "diff --git a/fs/splice.c b/fs/splice.c\n--- a/fs/splice.c\n+++ b/fs/splice.c\n@@ -27,7 +27,7 @@\n other\n 28\n 29\n-30\n+y\n 31\n 32\n 33\n"
+	worse := strings.Replace(fuzzy, " 28\n", " another\n", 1)
+	apply := func(fuzz int, diffs ...string) ([]Applied, error) {
+		files := map[string]string{}
+		for i, d := range diffs {
+			files[fmt.Sprintf("%d.patch", i)] = d
+		}
+		_, applied, err := Apply(t.Context(), sh.Runner{}, tree, mustLoad(t, folder(t, files)), fuzz, nil)
+		return applied, err
+	}
+	for range 2 { // the second time from memory
+		applied, err := apply(1, moved, fuzzy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if applied[0].Offset != 5 || applied[0].Fuzz != 0 || applied[1].Fuzz != 1 {
+			t.Errorf("offset %d and fuzz %d, then fuzz %d; want 5 and 0, then 1", applied[0].Offset, applied[0].Fuzz, applied[1].Fuzz)
+		}
+		// What was remembered of a fuzzy one is not for those who want none.
+		if _, err := apply(0, moved, fuzzy); !errors.As(err, new(*ApplyError)) {
+			t.Errorf("without fuzz: error %v", err)
+		}
+	}
+	if _, err := apply(1, worse); !errors.As(err, new(*ApplyError)) {
+		t.Errorf("fuzz 1 where 2 is needed: error %v", err)
+	}
+	if applied, err := apply(MaxFuzz, worse); err != nil || applied[0].Fuzz != 2 {
+		t.Errorf("fuzz 2: %v, %v", applied, err)
+	}
 }

@@ -30,7 +30,7 @@ func TestRealPatches(t *testing.T) {
 	t.Logf("Load %v", time.Since(start))
 	for _, which := range []string{"first", "second"} {
 		start := time.Now()
-		patched, applied, err := Apply(t.Context(), run, tree, series, nil)
+		patched, applied, err := Apply(t.Context(), run, tree, series, 0, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -23,7 +23,7 @@ func TestTouchedLines(t *testing.T) {
 		// takes a line away before everything else
 		"0005-e.patch": asMail("e", "diff --git a/fs/splice.c b/fs/splice.c\n--- a/fs/splice.c\n+++ b/fs/splice.c\n@@ -1,3 +1,2 @@\n 1\n-2\n 3\n"),
 	})
-	_, applied, err := Apply(t.Context(), sh.Runner{}, tree, mustLoad(t, dir), nil)
+	_, applied, err := Apply(t.Context(), sh.Runner{}, tree, mustLoad(t, dir), 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"io"
 	"os"
@@ -25,7 +24,7 @@ func (s *Store) local(ctx context.Context, path string) (*Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	base := fmt.Sprintf("local-%.12x", sha256.Sum256([]byte(dir)))
+	base := localBase(dir)
 	release, err := s.lock(ctx, base)
 	if err != nil {
 		return nil, err
