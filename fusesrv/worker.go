@@ -44,17 +44,16 @@ type worker struct {
 
 // newWorker returns a worker on the device dev, which is closed with it.
 func newWorker(s *Server, dev int) (*worker, error) {
-	var c conn = &device{fd: dev, in: make([]byte, s.room())}
-	if s.spliceWrites {
-		var err error
-		if c, err = newSplicedDevice(dev, s.room()); err != nil {
-			return nil, err
-		}
+	open := s.path.open
+	if s.path.ring != nil {
+		open = func(conn, int) (answerer, error) { return noReads{}, ringsAllowed() }
 	}
-	if s.path.ring == nil {
-		return workerOn(s, c, dev, s.path.open)
+	c := &device{fd: dev}
+	w, err := workerOn(s, c, dev, open)
+	if err == nil {
+		c.in = make([]byte, s.room()) // a path may refuse to read that much
 	}
-	return workerOn(s, c, dev, func(conn, int) (answerer, error) { return noReads{}, ringsAllowed() })
+	return w, err
 }
 
 // workerOn returns a worker on c whose READs are answered by what open opens.
