@@ -17,6 +17,8 @@ type Request struct {
 	// Config is the path of a complete .config to start from; "" starts from
 	// tinyconfig.
 	Config string
+	// Exact says that Config is all that is wanted: no profile is put on it.
+	Exact bool
 	// Jobs is how many compilers run at once; 0 is one per CPU.
 	Jobs int
 }

@@ -55,7 +55,7 @@ func (b *Builder) plan(ctx context.Context, req Request) (*plan, error) {
 	if p.jobs <= 0 {
 		p.jobs = runtime.NumCPU()
 	}
-	if err := p.symbols(req.Config); err != nil {
+	if err := p.symbols(req.Config, req.Exact); err != nil {
 		return nil, err
 	}
 	var err error
@@ -68,7 +68,7 @@ func (b *Builder) plan(ctx context.Context, req Request) (*plan, error) {
 }
 
 // symbols reads what is wanted of the configuration.
-func (p *plan) symbols(userConfig string) error {
+func (p *plan) symbols(userConfig string, exact bool) error {
 	version, err := kconfig.ParseVersion(p.tree.Version)
 	if err != nil {
 		return fmt.Errorf("build %s: %w", p.tree.Name, err)
@@ -76,6 +76,9 @@ func (p *plan) symbols(userConfig string) error {
 	all, err := config.Load(p.profile, userConfig == "")
 	if err != nil {
 		return err
+	}
+	if exact && userConfig != "" {
+		all = nil
 	}
 	p.wanted = kconfig.Union(version, all)
 	if userConfig == "" {

@@ -115,7 +115,7 @@ func root(stdout, stderr io.Writer) *cli.Command {
 		},
 		Commands: []*cli.Command{
 			testCommand(), abCommand(), amCommand(), benchCommand(), bisectCommand(), buildCommand(), execCommand(), shellCommand(), vmtestCommand(),
-			judgeCommand(), reportCommand(), cacheCommand(), doctorCommand(),
+			judgeCommand(), reportCommand(), replayCommand(), cacheCommand(), doctorCommand(),
 		},
 	}
 }

@@ -30,7 +30,8 @@ func reportCommand() *cli.Command {
 			"  kcidb      JSON of KCIDB's schema 5.3, for KernelCI\n" +
 			"  test2json  the events of go test -json\n" +
 			"  github     annotations; the summary goes to $GITHUB_STEP_SUMMARY if that is set\n" +
-			"  html       one page that needs nothing but itself\n\n" +
+			"  html       one page that needs nothing but itself\n" +
+			"  mail       72 columns of text, for an answer to a mailing list\n\n" +
 			"Exit code 0 means that the report was written, whatever the verdict is.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "format", Value: "text", Usage: "`NAME` of the format"},
@@ -49,7 +50,7 @@ func reportAction(_ context.Context, c *cli.Command) error {
 	dir, format := c.Args().First(), c.String("format")
 	write := writers(c, dir)[format]
 	if write == nil {
-		return &usageError{fmt.Errorf("-format %s: want text, json, junit, ktap, kcidb, test2json, github or html", format), "runvm help report"}
+		return &usageError{fmt.Errorf("-format %s: want text, json, junit, ktap, kcidb, test2json, github, html or mail", format), "runvm help report"}
 	}
 	rep, err := run.Load(dir)
 	if err != nil {
@@ -88,6 +89,7 @@ func writers(c *cli.Command, dir string) map[string]func(io.Writer, report.Sourc
 		"ktap":   report.KTAP,
 		"github": report.GitHub,
 		"html":   report.HTML,
+		"mail":   report.Mail,
 		"kcidb": func(w io.Writer, s report.Source) error {
 			err := report.KCIDB(w, s, strings.TrimSpace(c.String("origin")))
 			if errors.Is(err, report.ErrOrigin) {

@@ -119,9 +119,12 @@ func number(n int, noun string) string {
 
 // recipe is the command that runs the whole of r again; "" when the report
 // does not tell how it was started.
-func recipe(r *verdict.Report) string {
+func recipe(r *verdict.Report) string { return strings.Join(recipeWords(r), " ") }
+
+// recipeWords are the words of recipe, each quoted for a shell.
+func recipeWords(r *verdict.Report) []string {
 	if len(r.Run.Again) == 0 {
-		return ""
+		return nil
 	}
 	args := append([]string(nil), r.Run.Again...)
 	for _, p := range r.Programs {
@@ -129,7 +132,10 @@ func recipe(r *verdict.Report) string {
 			args = append(args, p.Arg)
 		}
 	}
-	return strings.ReplaceAll(plain(sh.Quote(args...)), "\n", " ")
+	for i, a := range args {
+		args[i] = strings.ReplaceAll(plain(sh.Quote(a)), "\n", " ")
+	}
+	return args
 }
 
 // command is the one that runs what went wrong in p once more; "" when the

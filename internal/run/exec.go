@@ -130,7 +130,7 @@ func (c *Conductor) guest(ctx context.Context, x Command, progs *programs, live 
 	}
 	defer rec.close()
 	rec.live, rec.tty = live, tty
-	return c.finish(ctx, x.Guest, built, progs, rec)
+	return c.cooked(ctx, cooking{x.Kernel, x.Guest, policy{}, built, progs}, rec)
 }
 
 // VMTest returns the environment in which a suite written for

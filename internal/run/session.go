@@ -44,7 +44,7 @@ func (c *Conductor) run(ctx context.Context, s *prepared, dir string) (*verdict.
 	}
 	defer rec.close()
 	rec.live, rec.in.Allow = own.live(s.plan.Select), s.plan.Allow
-	return own.guests(ctx, s.plan.Guest, policy{keepGoing: s.plan.KeepGoing}, s.built, s.progs, rec)
+	return own.cooked(ctx, cooking{s.plan.Kernel, s.plan.Guest, policy{keepGoing: s.plan.KeepGoing}, s.built, s.progs}, rec)
 }
 
 // figures are what the benchmarks of the run in dir wrote, by package, with

@@ -35,7 +35,7 @@ func (c *Conductor) Test(ctx context.Context, p Plan) (*verdict.Report, error) {
 	}
 	defer rec.close()
 	rec.live, rec.in.Allow = c.live(p.Select), p.Allow
-	return c.guests(ctx, p.Guest, policy{keepGoing: p.KeepGoing, retry: p.Retry}, built, progs, rec)
+	return c.cooked(ctx, cooking{p.Kernel, p.Guest, policy{keepGoing: p.KeepGoing, retry: p.Retry}, built, progs}, rec)
 }
 
 // finish boots the guest and judges what was recorded.

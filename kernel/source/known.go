@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -90,4 +91,21 @@ func CompareVersions(a, b string) int {
 	m, _ := strconv.Atoi(xrc)
 	n, _ := strconv.Atoi(yrc)
 	return m - n
+}
+
+// Have returns the tree object id out of the repository of the sources called
+// base, nil when it is not there.
+func (s *Store) Have(ctx context.Context, base, id string) *Tree {
+	tree := &Tree{Base: base, GitDir: s.repo(base), ID: id}
+	if _, err := os.Stat(filepath.Join(tree.GitDir, "HEAD")); err != nil {
+		return nil
+	}
+	if err := tree.Git(ctx, s.Sh, "cat-file", "-e", id+"^{tree}").Run(); err != nil {
+		return nil
+	}
+	var err error
+	if tree.Version, err = treeVersion(ctx, s.Sh, tree); err != nil {
+		return nil
+	}
+	return tree
 }
