@@ -1,6 +1,9 @@
 package console
 
-import "bytes"
+import (
+	"bytes"
+	"regexp"
+)
 
 // A line is one line of the log taken apart.
 type line struct {
@@ -22,6 +25,9 @@ func split(n int, raw []byte) line {
 	raw = bytes.TrimRight(raw[:min(len(raw), maxLine)], "\r\n")
 	start, end, second := stamp(raw[:min(len(raw), maxPrefix)])
 	if start < 0 || !prompt(raw[:start]) {
+		if date := dated.Find(raw[:min(len(raw), maxPrefix)]); date != nil {
+			return line{n: n, text: raw[len(date):], context: "console", second: -1}
+		}
 		return line{n: n, text: raw, second: -1}
 	}
 	l := line{n: n, context: "console", second: second}
@@ -31,6 +37,12 @@ func split(n int, raw []byte) line {
 	l.text = bytes.TrimPrefix(raw[end:], []byte(" "))
 	return l
 }
+
+// dated is what loggers put before a message in place of its time stamp:
+// "Nov 25 22:00:00 host kernel: " (journalctl, syslog), the same with a date of
+// RFC 3339, "[Wed Nov 25 22:00:00 2026] " (dmesg -T).
+var dated = regexp.MustCompile(`^(?:[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:]{8}[0-9:.,+Z-]*) [^ ]+ kernel: |` +
+	`^\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8} [0-9]{4}\] `)
 
 // prompt says that a time stamp may follow p: nothing, a log level, or output
 // of programs and loggers, as opposed to the middle of a kernel message.

@@ -59,8 +59,11 @@ func interrupted(frames []Frame) []Frame {
 	ticking := false
 	for i, f := range frames {
 		ticking = ticking || matches(f.Func, []string{"hrtimer_interrupt", "update_process_times", "^tick_", "rcu_dump_cpu_stacks", "rcu_sched_clock_irq", "rcu_check_callbacks", "cpu_stall", "preempt_schedule_irq"})
-		if ticking && interrupt(f.Func) && i+1 < len(frames) {
+		switch {
+		case ticking && interrupt(f.Func) && i+1 < len(frames):
 			return frames[i+1:]
+		case interrupt(f.Func):
+			return frames
 		}
 	}
 	return frames
