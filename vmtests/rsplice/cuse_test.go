@@ -29,7 +29,7 @@ func TestCharacterDeviceCannotBeFilled(t *testing.T) {
 		t.Fatalf("open /dev/cuse: %v", err)
 	}
 	t.Cleanup(func() { unix.Close(fd) })
-	s := &server{device: fd, pipe: newPipe(t), buf: make([]byte, maxRead), size: int64(guest.PageSize())}
+	s := &server{device: fd, pipe: newPipe(t), buf: make([]byte, maxRead+8192), size: int64(guest.PageSize())}
 	s.source = s.newSource(t)
 	cuseRead(t, s)
 }

@@ -11,12 +11,15 @@
 // All tests with a READ run twice: the page cache as its destination, and the
 // reader's own memory (FOPEN_DIRECT_IO).
 //
-// TestErrors has a test for each row of ERRORS in the manual. Some need a kernel
-// with what is in more.config. TestStress and TestFuzz are short unless told
-// otherwise, TestNothingHasLeaked needs a kernel that looks for leaks:
+// TestErrors has a test for each row of ERRORS in the manual, TestServerCannot one
+// for each thing that a server can do to its readers with FUSE over io_uring. Some
+// tests need a kernel with what is in more.config. TestStress and TestFuzz are
+// short unless told otherwise, TestNothingHasLeaked needs a kernel that looks for
+// leaks:
 //
-//	runvm test -profile debug -append kmemleak=on -append page_poison=1 \
-//		-append rsplice.stress=10m -append rsplice.fuzz=1000000 ...
+//	runvm test -profile debug,vmtests/rsplice/more.config -cpus 2 \
+//		-append kmemleak=on -append rsplice.stress=10m \
+//		-append rsplice.fuzz=5000000 ...
 //
 // Folder mutations has kernels that must be caught, each by the test it names:
 // make mutants.

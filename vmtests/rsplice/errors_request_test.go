@@ -2,6 +2,7 @@ package rsplice
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 	"os"
 	"testing"
@@ -113,7 +114,8 @@ func testPageInPart(t *testing.T, want unix.Errno) {
 	r.gets(t, s, 100)
 }
 
-// To execute a file the kernel reads its beginning to a buffer of its own.
+// To execute a file the kernel reads its beginning to a buffer of its own, and
+// splice(2) from a file opened with O_DIRECT reads to pages of its own.
 func testKernelMemory(t *testing.T, want unix.Errno) {
 	s := mount(t, directIO)
 	s.mode = 0o755
@@ -133,6 +135,37 @@ func testKernelMemory(t *testing.T, want unix.Errno) {
 	if out.String() != unix.ENOEXEC.Error() {
 		t.Errorf("exec: %s, want %v", out.String(), unix.ENOEXEC)
 	}
+	s.splicedDirect(t, want)
+}
+
+func (s *server) splicedDirect(t *testing.T, want unix.Errno) {
+	t.Helper()
+	file := -1
+	s.whileServing(t, func() (err error) {
+		file, err = unix.Open(s.file(), unix.O_RDONLY|unix.O_DIRECT|unix.O_CLOEXEC, 0)
+		return err
+	})
+	done := make(chan error, 1)
+	go func() {
+		var off int64
+		n, err := unix.Splice(file, &off, s.pipe[1], nil, guest.PageSize(), 0)
+		if err == nil && int(n) != guest.PageSize() {
+			err = fmt.Errorf("%d bytes", n)
+		}
+		unix.Close(file)
+		done <- err
+	}()
+	req, other := s.next(t), newPipe(t)
+	_, err := rsplice.Claim(s.device, req.unique, other[1], 1, 0)
+	fails(t, "claim of pages of a pipe", err, want)
+	if err := s.replyData(req, req.size); err != nil {
+		t.Fatal(err)
+	}
+	s.whileServing(t, func() error { return <-done })
+	b := make([]byte, guest.PageSize())
+	n, err := unix.Read(s.pipe[0], b)
+	moves(t, "read of what was spliced", n, err, len(b))
+	guest.Same(t, s.data, b, 0)
 }
 
 func testNotMounted(t *testing.T, want unix.Errno) {

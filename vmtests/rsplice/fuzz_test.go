@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -19,31 +20,71 @@ import (
 
 const (
 	fuzzThreads = 2
-	fuzzRound   = 5000 // calls until all is set up anew
+	fuzzCalls   = 5000  // unless told otherwise
+	fuzzRound   = 50000 // calls, at most, until all is set up anew
 	fuzzPipes   = 4
 )
 
 // TestFuzz makes calls with arguments that have nothing to do with one another:
 // descriptors of every kind, offsets, lengths and flags, between operations of
 // pipes and of a FUSE server, on requests of readers that go on meanwhile. What
-// it finds is said by the kernel. It makes 5000 calls, or as many as rsplice.fuzz
+// it finds is said by the kernel. It makes few calls, or as many as rsplice.fuzz
 // on the kernel's command line says.
 func TestFuzz(t *testing.T) {
 	need(t)
 	ignoreSIGPIPE(t)
-	calls, err := strconv.Atoi(parameter(t, "rsplice.fuzz", strconv.Itoa(fuzzRound)))
+	calls, err := strconv.Atoi(parameter(t, "rsplice.fuzz", strconv.Itoa(fuzzCalls)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	rng := rand.New(rand.NewPCG(seedOf(t), 0))
-	var total tally
-	for round := 0; round*fuzzRound < calls; round++ {
-		seed := rng.Uint64()
-		t.Run(fmt.Sprintf("round%d", round), func(t *testing.T) { fuzzMount(t, seed, &total) })
+	start := time.Now()
+	var total outcomes
+	for round, left := 0, calls; left > 0; round++ {
+		seed, now := rng.Uint64(), min(left, fuzzRound)
+		t.Run(fmt.Sprintf("round%d", round), func(t *testing.T) { fuzzMount(t, seed, now, &total) })
+		left -= now
 	}
+	t.Logf("%d calls in %.0f s", total.sum(), time.Since(start).Seconds())
 	total.log(t)
-	if total.counts["claim"]+total.counts["direct"]+total.counts["fill"] == 0 {
-		t.Error("no call has succeeded: the test has shown nothing")
+	for form := range forms {
+		if total[form][0] == 0 {
+			t.Errorf("no call of form %s has succeeded: the test has shown nothing", forms[form])
+		}
+	}
+}
+
+// forms are the kinds of calls; the first is of no kind in particular.
+var forms = [...]string{"any", "claim", "fill", "move", "direct"}
+
+// outcomes count calls, by form and error number.
+type outcomes [len(forms)][256]int
+
+func (o *outcomes) add(other *outcomes) {
+	for form := range o {
+		for errno, n := range other[form] {
+			o[form][errno] += n
+		}
+	}
+}
+
+func (o *outcomes) sum() (n int) {
+	for form := range o {
+		for _, k := range o[form] {
+			n += k
+		}
+	}
+	return n
+}
+
+func (o *outcomes) log(t *testing.T) {
+	t.Helper()
+	for form := range o {
+		for errno, n := range o[form] {
+			if n > 0 {
+				t.Logf("%9d  %-6s  %s", n, forms[form], unix.ErrnoName(unix.Errno(errno)))
+			}
+		}
 	}
 }
 
@@ -55,40 +96,62 @@ type fuzzer struct {
 	devices []int // that have requests, or had, or never will
 	others  []int // descriptors of every other kind
 	pending *pending
-	total   *tally
+	seen    outcomes
+	buf     []byte
+	device  server // one of devices, to meddle by
+}
+
+// A waiting READ is one, and the descriptor it was read from.
+type waiting struct {
+	request
+	device int
 }
 
 // pending are the READs that wait.
 type pending struct {
 	mu   sync.Mutex
-	reqs []request
+	reqs []waiting
 }
 
-// some is a READ that waits, or has not long ago.
-func (p *pending) some(rng *rand.Rand) request {
+// some is a READ that waits, or has not long ago, or by chance never has.
+func (p *pending) some(rng *rand.Rand) waiting {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.reqs) == 0 {
-		return request{unique: 2, size: 4096}
+		return waiting{request: request{unique: 2, size: 4096}}
 	}
 	return p.reqs[rng.IntN(len(p.reqs))]
 }
 
-// put remembers a READ and returns the one to be answered in turn.
-func (p *pending) put(req request) (oldest request, is bool) {
+// gone forgets a READ that has been answered.
+func (p *pending) gone(unique uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.reqs = slices.DeleteFunc(p.reqs, func(w waiting) bool { return w.unique == unique })
+}
+
+// put remembers a READ.
+func (p *pending) put(req waiting) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.reqs = append(p.reqs, req)
-	if len(p.reqs) <= 6 {
-		return request{}, false
+}
+
+// oldest forgets the READ that waits longest, and returns it to be answered, if
+// more than some wait.
+func (p *pending) oldest(some int) (req waiting, is bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.reqs) <= some {
+		return waiting{}, false
 	}
-	oldest = p.reqs[0]
+	req = p.reqs[0]
 	p.reqs = p.reqs[1:]
-	return oldest, true
+	return req, true
 }
 
 // fuzzMount is the life of a mount.
-func fuzzMount(t *testing.T, seed uint64, total *tally) {
+func fuzzMount(t *testing.T, seed uint64, calls int, total *outcomes) {
 	s := mountSize(t, 0, rsplice.InitFlag, stressPages)
 	nonblock(t, s.device)
 	clone := cloneOf(t, s)
@@ -108,18 +171,26 @@ func fuzzMount(t *testing.T, seed uint64, total *tally) {
 	if err := reader.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for i := range fuzzThreads {
-		f := newFuzzer(t, s, clone, rand.New(rand.NewPCG(seed, uint64(i))), p, total)
+	all := make([]*fuzzer, fuzzThreads)
+	for i := range all {
+		f := newFuzzer(t, s, clone, rand.New(rand.NewPCG(seed, uint64(i))), p)
+		all[i] = f
 		fuzzers.Go(func() {
-			for n := range fuzzRound / fuzzThreads {
+			for n := range (calls + i) / fuzzThreads {
 				f.call()
-				if n%4 == 0 {
+				if n%8 == 0 {
 					f.meddle()
+				}
+				if n%32 == 0 { // let readers ask
+					time.Sleep(100 * time.Microsecond)
 				}
 			}
 		})
 	}
 	fuzzers.Wait()
+	for _, f := range all {
+		total.add(&f.seen)
+	}
 	_ = reader.Process.Kill()
 	_ = unix.Unmount(s.dir, unix.MNT_FORCE|unix.MNT_DETACH)
 	_ = reader.Wait()
@@ -137,20 +208,23 @@ func (s *server) serveLate(stop chan struct{}, p *pending, rng *rand.Rand) {
 		}
 		s.openFlags = []uint32{0, keepCache, directIO}[rng.IntN(3)]
 		req, is, err := s.handle(2 * time.Millisecond)
-		if is {
-			req, is = p.put(req)
-		} else if err != nil { // nothing comes: the readers wait
-			req, is = p.put(request{unique: 2, size: 1})
-		}
+		some := 6
 		if is && req.size > 0 {
-			_ = s.replyData(req, min(req.size, s.sizeAt(req)))
+			p.put(waiting{req, s.device})
+		} else if err != nil && rng.IntN(4) == 0 { // nothing comes: the readers wait
+			some = 0
+		}
+		if req, is := p.oldest(some); is {
+			answer := *s
+			answer.device = req.device
+			_ = answer.replyData(req.request, s.sizeAt(req.request))
 		}
 	}
 }
 
-func newFuzzer(t *testing.T, s *server, clone int, rng *rand.Rand, p *pending, total *tally) *fuzzer {
+func newFuzzer(t *testing.T, s *server, clone int, rng *rand.Rand, p *pending) *fuzzer {
 	t.Helper()
-	f := &fuzzer{rng: rng, s: s, pending: p, total: total}
+	f := &fuzzer{rng: rng, s: s, pending: p, buf: make([]byte, 8192), device: *s}
 	for range fuzzPipes {
 		pipe := newPipe(t)
 		nonblock(t, pipe[0])
@@ -216,6 +290,14 @@ func (f *fuzzer) descriptor() int {
 	return []int{-2, -1, 1 << 10, 1 << 20}[f.rng.IntN(4)]
 }
 
+// deviceOf is nearly always the descriptor that a READ was read from.
+func (f *fuzzer) deviceOf(req waiting) int {
+	if req.device > 0 && f.rng.IntN(8) > 0 {
+		return req.device
+	}
+	return f.devices[f.rng.IntN(2)]
+}
+
 // number is one that is worth a try.
 func (f *fuzzer) number() uint64 {
 	page := uint64(guest.PageSize())
@@ -232,7 +314,7 @@ func (f *fuzzer) number() uint64 {
 
 // pointer is where an offset is, or nowhere.
 func (f *fuzzer) pointer(value *uint64, likely bool) uintptr {
-	if !likely && f.rng.IntN(8) > 0 {
+	if !likely && f.rng.IntN(16) > 0 {
 		return 0
 	}
 	switch f.rng.IntN(40) {
@@ -257,7 +339,7 @@ func (f *fuzzer) call() {
 	if f.rng.IntN(10) == 0 {
 		offDst = f.number()
 	}
-	device, source := f.devices[f.rng.IntN(2)], f.others[f.rng.IntN(len(f.others))]
+	device, source := f.deviceOf(req), f.others[f.rng.IntN(len(f.others))]
 	pipe, second := f.pipes[f.rng.IntN(len(f.pipes))], f.pipes[f.rng.IntN(len(f.pipes))]
 	size, flags := uintptr(f.number()), 0
 	if f.rng.IntN(3) == 0 {
@@ -266,29 +348,33 @@ func (f *fuzzer) call() {
 	if f.rng.IntN(50) == 0 {
 		flags = int(f.number())
 	}
-	name, dst, src := "any", in, out
+	form, dst, src := 0, in, out
 	wantDst, wantSrc := f.rng.IntN(2) == 0, f.rng.IntN(2) == 0
-	switch f.rng.IntN(5) {
-	case 0:
-		name, dst, src, wantDst, wantSrc = "claim", device, pipe[1], true, false
+	switch form = f.rng.IntN(len(forms)); form {
 	case 1:
-		name, dst, src, wantDst = "fill", pipe[0], source, false
+		dst, src, wantDst, wantSrc = device, pipe[1], true, false
 	case 2:
-		name, dst, src, wantDst, wantSrc = "move", pipe[0], second[1], false, false
+		dst, src, wantDst = pipe[0], source, false
 	case 3:
-		name, dst, src, wantDst = "direct", device, source, true
+		dst, src, wantDst, wantSrc = pipe[0], second[1], false, false
+	case 4:
+		dst, src, wantDst = device, source, true
 	}
 	_, err := raw(dst, f.pointer(&offDst, wantDst), src, f.pointer(&offSrc, wantSrc), size, flags)
-	f.total.count(name, err)
+	errno, _ := err.(unix.Errno)
+	f.seen[form][min(int(errno), len(f.seen[form])-1)]++
+	if errno == unix.ENOENT && device == req.device && offDst == req.unique {
+		f.pending.gone(req.unique)
+	}
 }
 
 // meddle does something else to the same things.
 func (f *fuzzer) meddle() {
 	pipe, second := f.pipes[f.rng.IntN(len(f.pipes))], f.pipes[f.rng.IntN(len(f.pipes))]
 	req := f.pending.some(f.rng)
-	device := *f.s
-	device.device = f.devices[f.rng.IntN(2)]
-	b := make([]byte, 1+f.rng.IntN(8192))
+	device := &f.device
+	device.device = f.deviceOf(req)
+	b := f.buf[:1+f.rng.IntN(len(f.buf))]
 	n := len(b)
 	const nb = unix.SPLICE_F_NONBLOCK
 	switch f.rng.IntN(16) {
@@ -314,12 +400,16 @@ func (f *fuzzer) meddle() {
 		_ = rsplice.Reply(device.device, req.unique, int(uint32(f.number())))
 	case 11:
 		_ = rsplice.Reply(device.device, req.unique, req.size)
-	case 12:
-		_ = device.reply(req.unique, unix.EIO, nil)
+	case 12: // not often, or there would be nothing to fill
+		if f.rng.IntN(8) == 0 {
+			_ = device.reply(req.unique, unix.EIO, nil)
+		}
 	case 13:
 		f.renew()
-	case 14:
-		_ = device.resend()
+	case 14: // not often either
+		if f.rng.IntN(8) == 0 {
+			_ = device.resend()
+		}
 	case 15:
 		// does not wait, as the others would
 		_ = device.notify(notifyRetrieve, nil, f.rng.Uint64(), fileID, f.number(), uint64(n))

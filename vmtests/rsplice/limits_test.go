@@ -107,6 +107,9 @@ func available() int {
 // and its fill, and around the READ's own pages. The reader reads more than there
 // is memory, and every byte is right.
 func TestMemoryPressure(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes all memory, which takes a while")
+	}
 	each(t, func(t *testing.T, s *server) {
 		guest.DropCaches(t)
 		h := as("hog", "")
