@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -86,11 +85,6 @@ func serve(in io.Reader, out io.Writer) error {
 	if err := dec.Decode(&c); err != nil {
 		return fmt.Errorf("read config: %w", err)
 	}
-	// A processor to spare: else the runtime takes that of a worker which waits
-	// for a request, and has a thread look every 20 µs whether it can (retake in
-	// runtime/proc.go). Where instructions are time that is nearly half of what a
-	// READ of 4 KiB costs the server, whatever its path.
-	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + max(c.Workers, 1) + 1)
 	var g gate
 	srv, err := c.mount(&g)
 	if err != nil {
