@@ -4,7 +4,7 @@ KERNEL  ?= 6.12
 PATCHES ?= patches/linux-6.12
 LINT     = go tool -modfile=tools/go.mod
 
-.PHONY: help build check test host guest conformance e2e mutants lkdtm bench bench-readpaths no-cost boots
+.PHONY: help build check test host guest conformance e2e mutants series lkdtm bench bench-readpaths no-cost boots
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,9 @@ e2e: build ## runvm itself: verdicts of kernels that really crash, hang, stay si
 
 mutants: build ## each rule of rsplice(2) taken from the kernel in turn: the test for it must fail
 	go test -tags e2e -count 1 -timeout 120m -run '^TestMutants$$' -v ./internal/e2e -mutants
+
+series: ## what a series touches, compiled after each patch: W=1, sparse, checkpatch, 32 bit, arm64, as a module (WHOLE=-series-whole: and linked)
+	go test -tags e2e -count 1 -timeout 240m -run '^TestSeries$$' -v ./internal/e2e -series -series-kernel $(KERNEL) -series-patches $(PATCHES) $(WHOLE)
 
 lkdtm: build ## every crash the kernel's own crash module knows, and what runvm says of each (UPDATE=-update: into docs)
 	go test -tags e2e -count 1 -timeout 120m -parallel 2 -v -run '^TestLKDTM$$' ./internal/e2e -catalogue $(UPDATE)

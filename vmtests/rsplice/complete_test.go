@@ -288,8 +288,13 @@ func TestCompleteIsRestarted(t *testing.T) {
 			}
 		}
 		s.trickle(t, far, req, 0, 100) // not to be read
-		if err := <-done; err != nil {
-			t.Errorf("complete: %v", err)
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Errorf("complete: %v", err)
+			}
+		case <-time.After(prompt):
+			t.Fatalf("complete waits for more than it was to read, after %v", prompt)
 		}
 		n, err := unix.IoctlGetInt(near, unix.TIOCINQ)
 		moves(t, "bytes left in the socket", n, err, 100)
