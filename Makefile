@@ -45,17 +45,23 @@ lkdtm: build ## every crash the kernel's own crash module knows, and what runvm 
 bench: build ## seconds: cold and warm builds, command to verdict, start of QEMU to first event
 	go test -tags e2e -count 1 -timeout 60m -run '^$$' -bench . ./internal/e2e
 
-READBENCH = -patches vmtests/counter/copied.patch -disk 64 -timeout 60m $(FLAGS) ./vmtests/readbench
+RUN       = runs/$(shell date +%Y-%m-%dT%H.%M.%S)
+COUNTING  = -patches $(PATCHES) -patches vmtests/counter/copied.patch -count 1
+BARS      = -bars vmtests/readbench/bars.toml
 
+bench-readpaths: DIR := $(RUN)
 bench-readpaths: build ## what each way to answer a FUSE READ costs, and whether that is little enough (KERNEL=, FLAGS='-timed 10')
-	./runvm bench -kernel $(KERNEL) -patches $(PATCHES) -bars vmtests/readbench/bars.toml $(READBENCH)
+	./runvm bench -kernel $(KERNEL) -patches $(PATCHES) -disk 64 -timeout 60m $(FLAGS) -o $(DIR)/instructions ./vmtests/readbench
+	./runvm bench -kernel $(KERNEL) $(COUNTING) -disk 64 -timeout 60m -o $(DIR)/copies ./vmtests/readbench
+	./runvm bench $(BARS) -o $(DIR)/all $(DIR)/instructions/bench.txt $(DIR)/copies/bench.txt
 
-NOCOST = -deterministic -memory 1024 -timeout 60m -count 4 -threshold 0.5 -run '^$$' $(FLAGS)
+NOCOST = -deterministic -timeout 60m -disk 64 -count 4 -threshold 0.5 -run '^$$' $(FLAGS)
 
 no-cost: build ## what the series costs those who do not use it: pipes, splice(2), writes by splice(2), plain FUSE
 	./runvm ab -kernel $(KERNEL) -patches $(PATCHES) $(NOCOST) -bench . ./vmtests/splicebench
-	./runvm ab -kernel $(KERNEL) -patches $(PATCHES) $(NOCOST) -disk 64 \
+	./runvm ab -kernel $(KERNEL) -patches $(PATCHES) $(NOCOST) \
 		-bench 'Read/path=(none|copy|splice|splice-move|passthrough)/size=(4|1024)KiB/.*/access=(seq|random)' ./vmtests/readbench
+	./runvm bench -kernel $(KERNEL) $(COUNTING) -disk 64 ./vmtests/splicebench
 
 boots: build ## 200 boots of 200 on a loaded machine
 	go test -count 1 -timeout 120m -run '^TestBoots$$' ./internal/vm -boots 200 -kernel $$(./runvm build -print vmlinux)

@@ -87,7 +87,7 @@ func (c *Copied) prove(t testing.TB) {
 			t.Fatalf("%s: %v", x.what, err)
 		}
 		if got < x.want || got > x.want+noise {
-			t.Fatalf("%s copies %d bytes, and %d were counted: is the guest deterministic?", x.what, x.want, got)
+			t.Fatalf("%s copies %d bytes, and %d were counted: see package counter for the kernel and the guest that this needs", x.what, x.want, got)
 		}
 	}
 }

@@ -10,6 +10,10 @@
 //
 //	runvm test -deterministic -patches vmtests/counter/copied.patch …
 //
-// What the compiler copies in line, structures of a size that it knows, is not
-// counted; nor is what programs copy within themselves.
+// Left to itself the compiler copies in line what it knows to be small, up to
+// 8 KiB: a page. Where the kernel moves file data (lib/iov_iter.c, fs/splice.c,
+// fs/rsplice.c, mm/filemap.c, mm/shmem.c, fs/fuse) the patch forbids it, and
+// NewCopied checks that it helped; so on that kernel instructions are others than
+// on those that people run. Structures elsewhere are not counted, nor is what
+// programs copy within themselves.
 package counter

@@ -32,8 +32,9 @@
 //
 // or app-ns/KiB and so on, with MiB/s by the guest's clock, where clocks do not
 // count instructions. Package counter tells how instructions and copies are
-// counted and what the guest needs for that; without it copied-B/B is left out.
-// An instruction is not a time: see there.
+// counted and which kernel counts copies: on that one copied-B/B is all that is
+// reported, for it copies in another way than those that people run. An
+// instruction is not a time: one may copy a page, or a word.
 //
 // The guest needs a disk (runvm bench -disk 64). It makes figures differ by
 // about 1 % from run to run, as does where pages lie.

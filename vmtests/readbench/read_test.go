@@ -172,6 +172,10 @@ func (c *cell) measure(b *testing.B) {
 	b.Helper()
 	var cold, warm []cost
 	c.once(b) // without being counted: memory is touched, code is there
+	if c.copied != nil {
+		c.reportCopies(b)
+		return
+	}
 	before := c.stats()
 	for b.Loop() || len(cold) < turns {
 		b.StopTimer()
@@ -188,7 +192,6 @@ func (c *cell) measure(b *testing.B) {
 	c.report(b, median(cold), median(warm))
 	c.reportServer(b, before)
 	c.reportPages(b)
-	c.reportCopies(b)
 }
 
 // turn reads f once and returns what that has cost.

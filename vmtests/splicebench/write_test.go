@@ -91,6 +91,10 @@ func BenchmarkWrite(b *testing.B) {
 			x := w.start(b, dirs, pattern.Pattern{Seed: 3})
 			defer x.close()
 			x.write(b)
+			if copied != nil {
+				reportCopied(b, copied, func() { x.write(b) })
+				return
+			}
 			var app, srv []time.Duration
 			for b.Loop() {
 				a, s := x.cpu(b)
@@ -104,22 +108,23 @@ func BenchmarkWrite(b *testing.B) {
 			if x.srv != nil {
 				cost.Report(b, "srv-", middle(srv))
 			}
-			reportCopied(b, copied, func() { x.write(b) })
 			b.ReportMetric(0, "ns/op")
 		})
 	}
 }
 
 // reportCopied does something with size bytes and reports how often they are
-// copied, where that can be counted.
+// copied; see package readbench.
 func reportCopied(b *testing.B, copied *counter.Copied, do func()) {
 	b.Helper()
-	if copied == nil {
-		return
+	var n uint64
+	for b.Loop() {
+		copied.Start(b)
+		do()
+		n = copied.Stop(b)
 	}
-	copied.Start(b)
-	do()
-	b.ReportMetric(float64(copied.Stop(b))/size, "copied-B/B")
+	b.ReportMetric(float64(n)/size, "copied-B/B")
+	b.ReportMetric(0, "ns/op")
 }
 
 // folders are where files can lie.
