@@ -50,10 +50,20 @@ func newWorker(s *Server, dev int) (*worker, error) {
 	}
 	c := &device{fd: dev}
 	w, err := workerOn(s, c, dev, open)
-	if err == nil {
-		c.in = make([]byte, s.room()) // a path may refuse to read that much
+	if err != nil {
+		return nil, err
 	}
-	return w, err
+	c.in = make([]byte, s.room()) // a path may refuse to read that much
+	if !s.spliceWrites {
+		return w, nil
+	}
+	d, err := newSplicedDevice(c, s.room())
+	if err != nil {
+		w.answer.close()
+		return nil, err
+	}
+	w.conn = d
+	return w, nil
 }
 
 // workerOn returns a worker on c whose READs are answered by what open opens.

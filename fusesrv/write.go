@@ -25,13 +25,13 @@ type splicedDevice struct {
 	left int // bytes of the last message that are in the pipe
 }
 
-// newSplicedDevice is newDevice for messages of up to room bytes.
-func newSplicedDevice(fd, room int) (*splicedDevice, error) {
+// newSplicedDevice makes messages of up to room bytes come from d by splice(2).
+func newSplicedDevice(d *device, room int) (*splicedDevice, error) {
 	p, err := openPipe(room)
 	if err != nil {
 		return nil, err
 	}
-	return &splicedDevice{device: device{fd: fd, in: make([]byte, room)}, pipe: p, room: room}, nil
+	return &splicedDevice{device: *d, pipe: p, room: room}, nil
 }
 
 func (d *splicedDevice) close() {

@@ -45,9 +45,8 @@ type Set struct {
 	// Notes are the lines "key: value" that stood before figures, each once.
 	Notes []Pair
 
-	layout  Layout
-	table   *figure.Table
-	samples map[figure.Key]*benchmath.Sample
+	layout Layout
+	table  *figure.Table
 }
 
 // New returns an empty set.
