@@ -136,7 +136,7 @@ func blockDeviceIsASource(t *testing.T, c config) {
 	f := makeFile("f", 90, size)
 	image := filepath.Join(t.TempDir(), "image")
 	writeFile(t, image, f)
-	c.Loopback, c.Device = "", loopDevice(t, image)
+	c.Loopback, c.Device = "", guest.LoopDevice(t, image)
 	m := start(t, c, f)
 	h := m.open(f.Name)
 	same(t, f.Of, readAll(t, h, mib), 0)

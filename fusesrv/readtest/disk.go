@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	_ "embed"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -13,6 +12,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/runvm/runvm/vmtests/guest"
 )
 
 // emptyExt4 is a file system of diskSize bytes without a file, compressed
@@ -47,7 +48,7 @@ func Ext4(t testing.TB) *Disk {
 	if err := unpackDisk(image); err != nil {
 		t.Fatalf("make a disk: %v", err)
 	}
-	return mountExt4(t, loopDevice(t, image))
+	return mountExt4(t, guest.LoopDevice(t, image))
 }
 
 // Ext4On is Ext4 on the block device name, of 64 MiB and more, whose contents
@@ -111,47 +112,4 @@ func unpackDisk(name string) error {
 		return errors.Join(f.Sync(), f.Close())
 	}
 	return errors.Join(f.Truncate(diskSize), f.Close())
-}
-
-// loopDevice returns a block device with the contents of the file image, until
-// the test ends.
-func loopDevice(t testing.TB, image string) string {
-	t.Helper()
-	name, device, err := attach(image)
-	if err != nil {
-		t.Fatalf("loop device: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.IoctlSetInt(int(device.Fd()), unix.LOOP_CLR_FD, 0); err != nil {
-			t.Errorf("detach %s: %v", name, err)
-		}
-		_ = device.Close()
-	})
-	return name
-}
-
-func attach(image string) (string, *os.File, error) {
-	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
-	if err != nil {
-		return "", nil, err
-	}
-	defer func() { _ = control.Close() }()
-	no, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
-	if err != nil {
-		return "", nil, fmt.Errorf("get a free one: %w", err)
-	}
-	back, err := os.OpenFile(image, os.O_RDWR, 0)
-	if err != nil {
-		return "", nil, err
-	}
-	defer func() { _ = back.Close() }()
-	name := fmt.Sprintf("/dev/loop%d", no)
-	device, err := os.OpenFile(name, os.O_RDWR, 0)
-	if err != nil {
-		return "", nil, err
-	}
-	if err := unix.IoctlSetInt(int(device.Fd()), unix.LOOP_SET_FD, int(back.Fd())); err != nil {
-		return "", nil, errors.Join(fmt.Errorf("attach %s to %s: %w", image, name, err), device.Close())
-	}
-	return name, device, nil
 }

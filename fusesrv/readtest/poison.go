@@ -4,9 +4,8 @@ import (
 	"bytes"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/runvm/runvm/fusesrv/pattern"
+	"github.com/runvm/runvm/vmtests/guest"
 )
 
 const (
@@ -20,16 +19,7 @@ const (
 // kernel hands out next are known not to be zero.
 func poison(t testing.TB) {
 	t.Helper()
-	mem, err := unix.Mmap(-1, 0, poisoned, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
-	if err != nil {
-		t.Fatalf("memory to poison: %v", err)
-	}
-	for done := copy(mem, poisonWord); done < len(mem); {
-		done += copy(mem[done:], mem[:done])
-	}
-	if err := unix.Munmap(mem); err != nil {
-		t.Fatalf("free poisoned memory: %v", err)
-	}
+	guest.Poison(t, poisonWord, poisoned)
 }
 
 // same fails the test, and lets it go on, unless got is what belongs at off.

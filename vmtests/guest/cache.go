@@ -105,3 +105,20 @@ func Zero(t testing.TB, got []byte, off int64) {
 		}
 	}
 }
+
+// Poison fills size bytes of memory with word, over and over, and frees them,
+// so that pages which the kernel hands out next are known not to be zero. It
+// needs a kernel that does not clear what it hands out (init_on_alloc=0).
+func Poison(t testing.TB, word string, size int) {
+	t.Helper()
+	mem, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		t.Fatalf("memory to poison: %v", err)
+	}
+	for done := copy(mem, word); done < len(mem); {
+		done += copy(mem[done:], mem[:done])
+	}
+	if err := unix.Munmap(mem); err != nil {
+		t.Fatalf("free poisoned memory: %v", err)
+	}
+}
