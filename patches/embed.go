@@ -1,5 +1,6 @@
-// Package patches holds the kernel series that belong to runvm, one folder per
-// kernel release, as git format-patch wrote them.
+// Package patches holds the kernel series that belong to runvm, as git
+// format-patch wrote them: rsplice(2) in a folder for each kernel release, and
+// fixes for bugs that were met on the way, named after what they fix.
 //
 // A folder has the mails in order, beginning with the cover letter
 // (0000-cover-letter.patch), and a text file SOURCE, which says which release the
@@ -12,5 +13,5 @@ import "embed"
 // them too: linux-6.12/0001-….patch and so on. Names are slash-separated and
 // relative to this package.
 //
-//go:embed linux-*/*.patch linux-*/SOURCE
+//go:embed */*.patch */SOURCE
 var Series embed.FS

@@ -14,7 +14,7 @@ var subject = regexp.MustCompile(`(?m)^Subject: \[PATCH (\d+)/(\d+)\] \S`)
 // TestSeriesAreWhole checks that each folder is what one format-patch run wrote:
 // contiguous numbers, a cover letter, and no mail of another run left over.
 func TestSeriesAreWhole(t *testing.T) {
-	folders, err := fs.Glob(Series, "linux-*")
+	folders, err := fs.Glob(Series, "*")
 	if err != nil || len(folders) == 0 {
 		t.Fatalf("folders: %v, %v", folders, err)
 	}
