@@ -64,8 +64,8 @@ var stages = []string{"kernel", "initramfs", "internal/vm", "internal/console"}
 
 func rules() []rule {
 	leaves := []string{"internal/ktap", "internal/progress", "internal/sh", "internal/wire"}
-	all := []string{"cmd", "fusesrv", "initramfs", "internal", "kernel", "patches", "vmtests"}
-	guest := []string{"fusesrv", "vmtests"}
+	all := []string{"cmd", "fusesrv", "initramfs", "internal", "kernel", "patches", "repros", "vmtests"}
+	guest := []string{"fusesrv", "repros", "vmtests"}
 	rs := []rule{
 		{[]string{"initramfs/init"}, all, []string{"internal/wire"}, "PID 1 is built from its own sources and the protocol's, anywhere"},
 		{guest, all, guest, "guest code must not drag host code into the guest"},

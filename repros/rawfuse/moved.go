@@ -1,0 +1,80 @@
+package rawfuse
+
+import (
+	"bytes"
+	"os"
+	"testing"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+
+	"github.com/runvm/runvm/vmtests/guest"
+)
+
+// movedSize is the size of the file of ReadMoved, in bytes.
+const movedSize = MaxWrite
+
+// ReadMoved reads a file of a server that answers READ with the pages of
+// another file and lets the kernel take them, and checks what was read and that
+// pages were taken. The other file is on a mount of its own: its pages are
+// clean and belong to nobody else.
+func ReadMoved(t *testing.T) {
+	t.Helper()
+	want := bytes.Repeat([]byte("sixteen bytes...")[:16], movedSize/16)
+	below := Mount(t, Options{Files: [][]byte{want, nil}, Open: fuse.FOPEN_KEEP_CACHE})
+	source := below.Open(0, unix.O_RDONLY)
+	if n, err := unix.Pread(source, make([]byte, movedSize), 0); n != movedSize {
+		t.Fatalf("read of the source: %d, %v", n, err)
+	}
+	// Pages on their way to the lists of the kernel have one more user and
+	// would be copied; this has them arrive.
+	if err := unix.Fadvise(below.Open(1, unix.O_RDONLY), 0, 0, unix.FADV_DONTNEED); err != nil {
+		t.Fatal(err)
+	}
+	above := Mount(t, Options{
+		Files: [][]byte{make([]byte, movedSize)},
+		Init:  fuse.CAP_ASYNC_READ,
+		Handle: func(s *Server, q *Request) bool {
+			return q.Opcode == OpRead && s.moveAnswer(q, source)
+		},
+	})
+	f := os.NewFile(uintptr(below.dup(source)), "source")
+	defer f.Close()
+	got := make([]byte, movedSize)
+	n, err := unix.Pread(above.Open(0, unix.O_RDONLY), got, 0)
+	gone := movedSize/guest.PageSize() - guest.ResidentPages(t, f)
+	t.Logf("the kernel took %d pages", gone)
+	switch {
+	case gone == 0:
+		t.Error("no page was moved: nothing is tested")
+	case n != movedSize:
+		t.Errorf("read of moved pages: %d, %v", n, err)
+	case !bytes.Equal(got, want):
+		t.Error("read of moved pages: other bytes than the source has")
+	}
+}
+
+// moveAnswer answers READ by moving pages of source.
+func (s *Server) moveAnswer(q *Request, source int) bool {
+	in := In[fuse.ReadIn](q)
+	size := min(int(in.Size), movedSize-int(in.Offset))
+	p := s.NewPipe()
+	if err := FillPipe(p, q.Unique, source, int64(in.Offset), size); err != nil {
+		s.t.Errorf("answer: %v", err)
+		return false
+	}
+	if err := s.SendPipe(p, size); err != nil {
+		s.t.Errorf("answer: %v", err)
+	}
+	return true
+}
+
+// dup is a second descriptor, for who closes it.
+func (s *Server) dup(fd int) int {
+	s.t.Helper()
+	fd, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return fd
+}
