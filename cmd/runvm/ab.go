@@ -72,6 +72,12 @@ func repeatedPlan(c *cli.Command, dir string, k run.Kernel) (run.Plan, error) {
 
 // testLine is the `runvm test` that is one run of c on k.
 func testLine(c *cli.Command, k run.Kernel) []string {
+	return append(kernelLine(k), commandLine(c, "run", "o", "json", "v", "count", "threshold", "title", "onto", "timed", "line", "x", "bars",
+		"kernel", "base", "patches", "profile", "config", "base-kernel", "base-patches", "base-profile", "base-config")[2:]...)
+}
+
+// kernelLine is the `runvm test` of k.
+func kernelLine(k run.Kernel) []string {
 	line := []string{"runvm", "test"}
 	if k.Spec != run.Auto {
 		line = append(line, "-kernel", k.Spec)
@@ -82,14 +88,13 @@ func testLine(c *cli.Command, k run.Kernel) []string {
 	for _, p := range k.Patches {
 		line = append(line, "-patches", p)
 	}
-	if k.Profile != "plain" {
+	if k.Profile != "plain" && k.Profile != "" {
 		line = append(line, "-profile", k.Profile)
 	}
 	if k.Config != "" {
 		line = append(line, "-config", k.Config)
 	}
-	return append(line, commandLine(c, "run", "o", "json", "v", "count", "threshold", "title", "onto", "timed", "line", "x", "bars",
-		"kernel", "base", "patches", "profile", "config", "base-kernel", "base-patches", "base-profile", "base-config")[2:]...)
+	return line
 }
 
 // baseFrom is the kernel that k is compared with.

@@ -31,6 +31,7 @@ func testCommand() *cli.Command {
 		&cli.BoolFlag{Name: "each", Category: category, Usage: "build, boot and check the kernel with the first patch, the first two, and so on: can git bisect stop at each?"},
 		ontoFlag(),
 		&cli.BoolFlag{Name: "json", Category: category, Usage: "print the report as JSON and nothing else"},
+		&cli.StringFlag{Name: "repro", Category: category, Usage: "run the test of the bug `NAME` in the folder repros, on the kernel with the bug and on the one without (see help repros)"},
 		&cli.BoolFlag{Name: "n", Usage: "print the plan and stop"},
 	}
 	return &cli.Command{
@@ -53,6 +54,9 @@ func testAction(ctx context.Context, c *cli.Command) error {
 	cond, err := conductor(c)
 	if err != nil {
 		return err
+	}
+	if c.IsSet("repro") {
+		return reproAction(ctx, c, cond)
 	}
 	guest, err := guestFrom(c)
 	if err != nil {
