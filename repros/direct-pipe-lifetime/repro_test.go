@@ -26,7 +26,8 @@ func TestPipeKeepsWhatWasWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	size := 2 * guest.PageSize()
-	writes := make(chan int, 1)
+	writes, looked := make(chan int, 1), make(chan bool)
+	defer close(looked)
 	s := rawfuse.Mount(t, rawfuse.Options{
 		Files: [][]byte{make([]byte, size)}, Open: fuse.FOPEN_DIRECT_IO, Pipe: p,
 		Handle: func(s *rawfuse.Server, q *rawfuse.Request) bool {
@@ -34,8 +35,10 @@ func TestPipeKeepsWhatWasWritten(t *testing.T) {
 				return false
 			}
 			in := rawfuse.In[fuse.WriteIn](q)
+			err := s.ReplyStruct(q, fuse.WriteOut{Size: in.Size})
 			writes <- int(in.Size)
-			return s.ReplyStruct(q, fuse.WriteOut{Size: in.Size}) == nil
+			<-looked // splice(2) holds the pipe while it waits for a request
+			return err == nil
 		},
 	})
 	buf, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
