@@ -2,16 +2,19 @@ package console
 
 import "strings"
 
-// maxBody bounds the lines of one report.
-const maxBody = 3000
+// A reach bounds what is read for a report.
+type reach struct {
+	rows int // lines of the report
+	// ahead are lines of the log; those of other CPUs and tasks count too.
+	ahead int
+}
 
-// maxAhead bounds how many lines of the log are read for one report; the
-// lines of other CPUs and tasks count too.
-const maxAhead = 20_000
-
-// proofAhead bounds them for an opener that has yet to prove itself: a log may
-// hold very many of those.
-const proofAhead = 100
+var (
+	whole = reach{rows: 3000, ahead: 20_000}
+	// proof is for an opener that has yet to prove itself: a log may hold very
+	// many of those.
+	proof = reach{rows: proofLines, ahead: 16}
+)
 
 // A row is a line that belongs to a report.
 type row struct {
@@ -29,15 +32,11 @@ func (b *body) last() int { return b.rows[len(b.rows)-1].n }
 
 // collect gathers the lines of the report that opener starts: those of the
 // same task or CPU, up to the kernel's own end mark or the next complaint.
-func (r *reader) collect(opener line, rule *rule, rest scanner) body {
+func (r *reader) collect(opener line, rule *rule, rest scanner, reach reach) body {
 	b := body{rows: []row{{opener.n, string(opener.text)}}}
 	end := ending{leak: rule.fault == FaultLeak}
 	shared := false // CPUs print their stacks into this report
-	limit := maxAhead
-	if rule.proof {
-		limit = proofAhead
-	}
-	for ahead := 0; ahead < limit && len(b.rows) < maxBody; ahead++ {
+	for ahead := 0; ahead < reach.ahead && len(b.rows) < reach.rows; ahead++ {
 		raw, ok := rest.next()
 		if !ok {
 			break
@@ -49,12 +48,12 @@ func (r *reader) collect(opener line, rule *rule, rest scanner) body {
 		text := string(l.text)
 		if other, _ := r.open(l); other != nil && !r.belongs(other, rule, text) {
 			b.extra = true
-			if end.frames > 0 || l.context == "" || l.context == "console" {
+			if end.frames > 0 || l.context.shared() {
 				b.trim()
 				break
 			}
 		}
-		if foreign(text) && (l.context == "" || l.context == "console") || rule.proof && strings.Contains(text, " invoked oom-killer: ") {
+		if foreign(text) && l.context.shared() || rule.proof && strings.Contains(text, " invoked oom-killer: ") {
 			b.extra = true
 			break
 		}
@@ -70,8 +69,8 @@ func (r *reader) collect(opener line, rule *rule, rest scanner) body {
 	return b
 }
 
-func sameContext(opener, other string, shared bool) bool {
-	return opener == other || shared && other != "" && other[0] == 'C'
+func sameContext(opener, other context, shared bool) bool {
+	return opener == other || shared && other.cpu()
 }
 
 // foreign says that text starts a stack that is no complaint.
@@ -130,4 +129,20 @@ func (e *ending) after(p *patterns, text string, n int) bool {
 func isRule(text string) bool {
 	text = strings.TrimSpace(text)
 	return len(text) >= 20 && strings.Trim(text, "=") == ""
+}
+
+// proofLines is how soon a report must look like one, its opener counted.
+const proofLines = 4
+
+// proven says that a kernel's report stands under the opener.
+func (r *reader) proven(opener line, rule *rule) bool {
+	for _, row := range r.collect(opener, rule, r.scanner, proof).rows[1:] {
+		if _, _, ok := r.patterns.parse(row.text, row.n); ok {
+			return true
+		}
+		if _, trace := heading(row.text); trace || strings.HasPrefix(row.text, "CPU: ") && strings.Contains(row.text, " Comm: ") {
+			return true
+		}
+	}
+	return false
 }

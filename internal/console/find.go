@@ -17,7 +17,7 @@ import (
 func Find(log []byte) []Crash {
 	r := &reader{
 		rules: ruleset(), patterns: newPatterns(), scanner: scanner{rest: log},
-		log: log, suspects: newSuspects(log), taken: map[string]int{},
+		log: log, suspects: newSuspects(log), taken: map[context]int{},
 	}
 	for len(r.found) < MaxCrashes {
 		at := r.suspects.next(r.offset())
@@ -60,7 +60,7 @@ type reader struct {
 	}
 	found []Crash
 	// taken are the reports found, by context: up to which line each goes.
-	taken map[string]int
+	taken map[context]int
 }
 
 // offset is where the scanner stands.
@@ -73,15 +73,14 @@ func (r *reader) examine(l line) {
 	if rule == nil || l.n <= r.taken[l.context] || rule.aftermath && len(r.found) > 0 {
 		return
 	}
-	if rule.follows && r.within(l) || rule.stampedOnly && l.context == "" {
+	if rule.follows && r.within(l) || rule.stampedOnly && l.context == unstamped {
 		return
 	}
-	b := r.collect(l, rule, r.scanner)
-	rep := newReport(r.patterns, rule, m, b)
-	if rule.proof && !(rule.kernels && l.context != "") && !rep.proven() {
+	if rule.proof && !(rule.kernels && l.context != unstamped) && !r.proven(l, rule) {
 		return
 	}
-	c := rep.crash()
+	b := r.collect(l, rule, r.scanner, whole)
+	c := newReport(r.patterns, rule, m, b).crash()
 	c.Lines[0] = r.preamble(l)
 	r.taken[l.context] = b.last()
 	r.found = append(r.found, c)

@@ -9,9 +9,26 @@ import (
 type line struct {
 	n       int    // counted from 1
 	text    []byte // without what printk and the terminal put before it
-	context string // "T123", "C0"; "console" for a bare time stamp, "" for none
-	second  int    // of the time stamp, -1 without one
+	context context
+	second  int // of the time stamp, -1 without one
 }
+
+// A context is who printed a line, as CONFIG_PRINTK_CALLER tells it: a number
+// of a task or CPU and, in the upper byte, 'T' or 'C'.
+type context uint64
+
+const (
+	unstamped context = 0 // a line without a time stamp
+	console   context = 1 // a line with nothing but a time stamp
+
+	letterShift = 56
+)
+
+// cpu says that the line comes from an interrupt on a CPU.
+func (c context) cpu() bool { return c>>letterShift == 'C' }
+
+// shared says that lines of all tasks and CPUs look like this one.
+func (c context) shared() bool { return c <= console }
 
 // maxPrefix is how far into a line its time stamp is looked for, in bytes.
 const maxPrefix = 160
@@ -26,11 +43,11 @@ func split(n int, raw []byte) line {
 	start, end, second := stamp(raw[:min(len(raw), maxPrefix)])
 	if start < 0 || !prompt(raw[:start]) {
 		if date := dated.Find(raw[:min(len(raw), maxPrefix)]); date != nil {
-			return line{n: n, text: raw[len(date):], context: "console", second: -1}
+			return line{n: n, text: raw[len(date):], context: console, second: -1}
 		}
 		return line{n: n, text: raw, second: -1}
 	}
-	l := line{n: n, context: "console", second: second}
+	l := line{n: n, context: console, second: second}
 	if c, size := caller(raw[end:]); size > 0 {
 		l.context, end = c, end+size
 	}
@@ -98,24 +115,25 @@ func clock(s []byte) (size, second int) {
 }
 
 // caller reads "[ T123]" or "[    C0]", what CONFIG_PRINTK_CALLER adds.
-func caller(s []byte) (context string, size int) {
+func caller(s []byte) (c context, size int) {
 	if len(s) == 0 || s[0] != '[' {
-		return "", 0
+		return 0, 0
 	}
 	end := bytes.IndexByte(s[:min(len(s), 16)], ']')
 	if end < 0 {
-		return "", 0
+		return 0, 0
 	}
-	c := bytes.TrimSpace(s[1:end])
-	if len(c) < 2 || c[0] != 'T' && c[0] != 'C' {
-		return "", 0
+	who := bytes.TrimSpace(s[1:end])
+	if len(who) < 2 || who[0] != 'T' && who[0] != 'C' {
+		return 0, 0
 	}
-	for _, d := range c[1:] {
+	for _, d := range who[1:] {
 		if !isDigit(d) {
-			return "", 0
+			return 0, 0
 		}
+		c = 10*c + context(d-'0')
 	}
-	return string(c), end + 1
+	return c | context(who[0])<<letterShift, end + 1
 }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }

@@ -5,25 +5,26 @@ import "testing"
 func TestSplit(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
-		raw, text, context string
-		second             int
+		raw, text string
+		context   context
+		second    int
 	}{
-		{"[    1.234567] fuse: init", "fuse: init", "console", 1},
-		{"[   77.234567][ T2742] fuse: init\r", "fuse: init", "T2742", 77},
-		{"[   77.234567][    C0]  f+0x1/0x2", " f+0x1/0x2", "C0", 77},
-		{"<6>[   85.501187] text", "text", "console", 85},
-		{"host login: [   85.501187] text", "text", "console", 85},
-		{"** 12 printk messages dropped ** [   85.501187] text", "text", "console", 85},
-		{"Nov 22 10:00:00 host kernel: [   85.501187] text", "text", "console", 85},
-		{"fault: 0000 [#1] [   85.501187] audit", "fault: 0000 [#1] [   85.501187] audit", "", -1},
-		{"no stamp [1] [2.] [x]", "no stamp [1] [2.] [x]", "", -1},
-		{"[    1.234567][bracket] text", "[bracket] text", "console", 1},
-		{"", "", "", -1},
+		{"[    1.234567] fuse: init", "fuse: init", console, 1},
+		{"[   77.234567][ T2742] fuse: init\r", "fuse: init", 'T'<<letterShift + 2742, 77},
+		{"[   77.234567][    C0]  f+0x1/0x2", " f+0x1/0x2", 'C' << letterShift, 77},
+		{"<6>[   85.501187] text", "text", console, 85},
+		{"host login: [   85.501187] text", "text", console, 85},
+		{"** 12 printk messages dropped ** [   85.501187] text", "text", console, 85},
+		{"Nov 22 10:00:00 host kernel: [   85.501187] text", "text", console, 85},
+		{"fault: 0000 [#1] [   85.501187] audit", "fault: 0000 [#1] [   85.501187] audit", unstamped, -1},
+		{"no stamp [1] [2.] [x]", "no stamp [1] [2.] [x]", unstamped, -1},
+		{"[    1.234567][bracket] text", "[bracket] text", console, 1},
+		{"", "", unstamped, -1},
 	}
 	for _, test := range tests {
 		l := split(1, []byte(test.raw))
 		if string(l.text) != test.text || l.context != test.context || l.second != test.second {
-			t.Errorf("%q: %q, %q, %d", test.raw, l.text, l.context, l.second)
+			t.Errorf("%q: %q, %x, %d", test.raw, l.text, l.context, l.second)
 		}
 	}
 }

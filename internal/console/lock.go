@@ -6,15 +6,15 @@ func lockRules() []rule {
 	const head = `(?:WARNING|INFO|BUG): `
 	deadlock := func(words string) rule {
 		return rule{
-			mark: words, opener: re(head + `.*` + words),
-			kind: Lockdep, fault: FaultDeadlock, title: "possible deadlock in %F", place: inLock,
+			opener: re(head + `.*` + words),
+			kind:   Lockdep, fault: FaultDeadlock, title: "possible deadlock in %F", place: inLock,
 			skip: []string{"^process_one_work"}, // it takes the pseudo lock of the work it runs
 		}
 	}
 	state := func(words, title string) rule {
 		return rule{
-			mark: words, opener: re(`(WARNING|INFO|BUG): .*` + words),
-			kind: Lockdep, fault: FaultLockState, title: title, place: inLock,
+			opener: re(`(WARNING|INFO|BUG): .*` + words),
+			kind:   Lockdep, fault: FaultLockState, title: title, place: inLock,
 		}
 	}
 	// kernels print what is held, and no stack
@@ -35,30 +35,30 @@ func lockRules() []rule {
 		state("still has locks held", "$1: still has locks held in %F"),
 		leaving,
 		{
-			mark: "Invalid wait context", opener: re(`\[ BUG: Invalid wait context \]`),
-			kind: Lockdep, fault: FaultLockState, title: "WARNING: locking bug in %F", place: inStack, skip: []string{"lock_sock", "release_sock"},
+			opener: re(`\[ BUG: Invalid wait context \]`),
+			kind:   Lockdep, fault: FaultLockState, title: "WARNING: locking bug in %F", place: inStack, skip: []string{"lock_sock", "release_sock"},
 		},
 		{
-			mark: "suspicious RCU usage", opener: re(`(WARNING|INFO): suspicious RCU usage`),
-			kind: Lockdep, fault: FaultRCUUsage, title: "$1: suspicious RCU usage in %F", place: inStack,
+			opener: re(`(WARNING|INFO): suspicious RCU usage`),
+			kind:   Lockdep, fault: FaultRCUUsage, title: "$1: suspicious RCU usage in %F", place: inStack,
 			skip: []string{"rcu", "kmem", "slab", "kmalloc", "vmalloc", "kcalloc", "kzalloc"},
 		},
 		{
-			mark: "RCU used illegally", opener: re(`WARNING: RCU used illegally`),
-			kind: Lockdep, fault: FaultRCUUsage, title: "WARNING: suspicious RCU usage in %F", place: inStack, skip: []string{"rcu"},
+			opener: re(`WARNING: RCU used illegally`),
+			kind:   Lockdep, fault: FaultRCUUsage, title: "WARNING: suspicious RCU usage in %F", place: inStack, skip: []string{"rcu"},
 		},
 		{
-			mark: "non-static key", opener: re(`INFO: trying to register non-static key`),
-			kind: Unknown, fault: FaultLockdep, title: "INFO: trying to register non-static key in %F", place: inStack,
+			opener: re(`INFO: trying to register non-static key`),
+			kind:   Unknown, fault: FaultLockdep, title: "INFO: trying to register non-static key in %F", place: inStack,
 			skip: []string{"stack", "lock", "IRQ", "lockdep"},
 		},
 		{
-			mark: "too low!", opener: re(`BUG: (MAX_[A-Z_]+|[a-z_]+) too low!`),
-			kind: Unknown, fault: FaultLockdep, title: "BUG: $1 too low!",
+			opener: re(`BUG: (MAX_[A-Z_]+|[a-z_]+) too low!`),
+			kind:   Unknown, fault: FaultLockdep, title: "BUG: $1 too low!",
 		},
 		{
-			mark: "leaked lock", opener: re(`BUG: workqueue leaked (?:lock|atomic)`),
-			kind: Unknown, fault: FaultWorkqueue, describe: workqueueLeak, stackless: true,
+			opener: re(`BUG: workqueue leaked (?:lock|atomic)`),
+			kind:   Unknown, fault: FaultWorkqueue, describe: workqueueLeak, stackless: true,
 		},
 	}
 }

@@ -8,12 +8,13 @@ import (
 
 // A rule knows one complaint: how its first line looks and how it is titled.
 type rule struct {
-	// mark is a literal that the opener holds; it is looked for first.
-	mark string
 	// opener is matched against the line's text.
 	opener *regexp.Regexp
-	kind   Kind
-	fault  Fault
+	// bones are opener's literals, pairs those that none of its matches lacks.
+	bones skeleton
+	pairs pairs
+	kind  Kind
+	fault Fault
 	// title may hold $1 (a group of opener) and %F (the guilty function).
 	title string
 	// describe, when set, replaces kind and title by what the report tells.
@@ -63,6 +64,10 @@ var ruleset = sync.OnceValue(func() []rule {
 	} {
 		all = append(all, family...)
 	}
+	for i := range all {
+		all[i].bones = skeletonOf(all[i].opener.String())
+		all[i].pairs = all[i].bones.pairs()
+	}
 	return all
 })
 
@@ -93,9 +98,11 @@ func (r *reader) match(l line) (*rule, []string) {
 	if text == lockdepOff {
 		return nil, nil
 	}
+	var seen pairs
+	seen.add(text)
 	for i := range r.rules {
 		rule := &r.rules[i]
-		if !strings.Contains(text, rule.mark) {
+		if !seen.hold(&rule.pairs) || rule.bones.end(text) < 0 {
 			continue
 		}
 		if m := rule.opener.FindStringSubmatch(text); m != nil {

@@ -10,38 +10,38 @@ func sanitizerRules() []rule {
 	allocators := []string{"kmem_", "slab_", "kfree", "vfree", "kvfree", "vunmap", "mempool_free"}
 	return []rule{
 		{
-			mark: "BUG: KASAN: ", opener: re(`BUG: KASAN: (?:double-free or invalid-free|invalid-free|double-free)(?: in |$)`),
-			kind: KASANInvalidFree, fault: FaultKASAN, title: "KASAN: invalid-free in %F", place: inHeader, skip: allocators,
+			opener: re(`BUG: KASAN: (?:double-free or invalid-free|invalid-free|double-free)(?: in |$)`),
+			kind:   KASANInvalidFree, fault: FaultKASAN, title: "KASAN: invalid-free in %F", place: inHeader, skip: allocators,
 		},
 		{
-			mark: "BUG: KASAN: ", opener: re(`BUG: KASAN: (.*)`),
-			kind: KASANUnknown, fault: FaultKASAN, describe: kasan, place: inHeader,
+			opener: re(`BUG: KASAN: (.*)`),
+			kind:   KASANUnknown, fault: FaultKASAN, describe: kasan, place: inHeader,
 		},
 		{
-			mark: "BUG: KFENCE: ", opener: re(`BUG: KFENCE: ([a-z- ]+?)(?: in |$)`),
-			kind: KFENCEUnknown, fault: FaultKFENCE, describe: kfence, place: inHeader, skip: allocators,
+			opener: re(`BUG: KFENCE: ([a-z- ]+?)(?: in |$)`),
+			kind:   KFENCEUnknown, fault: FaultKFENCE, describe: kfence, place: inHeader, skip: allocators,
 		},
 		{
-			mark: "BUG: KMSAN: ", opener: re(`BUG: KMSAN: ([a-z-]+)`),
-			kind: KMSANUnknown, fault: FaultKMSAN, describe: kmsan, place: inBare,
+			opener: re(`BUG: KMSAN: ([a-z-]+)`),
+			kind:   KMSANUnknown, fault: FaultKMSAN, describe: kmsan, place: inBare,
 			skip: []string{"alloc_skb", "_copy_to_", "copy_to_", "copy_from_", "usb_submit_urb", "usb_start_wait_urb", "usb_bulk_msg", "usb_interrupt_msg", "usb_control_msg", "^copy_page_to_iter", "^copyout", "^instrument_", "^iterate_and_advance"},
 		},
 		{
-			mark: "BUG: KCSAN: ", opener: re(`BUG: KCSAN: (.*)`),
-			kind: KCSANUnknown, fault: FaultKCSAN, describe: kcsan, stackless: true,
+			opener: re(`BUG: KCSAN: (.*)`),
+			kind:   KCSANUnknown, fault: FaultKCSAN, describe: kcsan, stackless: true,
 		},
 		{
-			mark: "UBSAN: ", opener: re(`UBSAN: ([A-Za-z][a-z-]+(?: behaviou?r)?) in `),
-			kind: UBSAN, fault: FaultUBSAN, describe: ubsan, place: inStack, skip: []string{"handle_overflow", "^val_to_string"},
+			opener: re(`UBSAN: ([A-Za-z][a-z-]+(?: behaviou?r)?) in `),
+			kind:   UBSAN, fault: FaultUBSAN, describe: ubsan, place: inStack, skip: []string{"handle_overflow", "^val_to_string"},
 		},
 		{
-			mark: "BUG: memory leak", opener: re(`BUG: memory leak`),
-			kind: Leak, fault: FaultLeak, title: "memory leak in %F", place: inStack,
+			opener: re(`BUG: memory leak`),
+			kind:   Leak, fault: FaultLeak, title: "memory leak in %F", place: inStack,
 			skip: []string{"kmemleak", "alloc", "kmem", "slab", "mmap", "create_object", "idr_get", "list_lru_init", "printf", "pcpu_create", "strdup", "strndup", "memdup", "usb_get_descriptor"},
 		},
 		{
-			mark: "kmemleak: ", opener: re(`kmemleak: \d+ new suspected memory leaks`),
-			kind: Leak, fault: FaultLeak, title: "memory leak", stackless: true,
+			opener: re(`kmemleak: \d+ new suspected memory leaks`),
+			kind:   Leak, fault: FaultLeak, title: "memory leak", stackless: true,
 		},
 	}
 }

@@ -137,19 +137,3 @@ func (r *report) plain() stack {
 	}
 	return r.first()
 }
-
-// proofLines is how soon under its opener a report must look like one.
-const proofLines = 4
-
-// proven says that a kernel's report stands under the opener.
-func (r *report) proven() bool {
-	for _, row := range r.body.rows[1:min(len(r.body.rows), proofLines)] {
-		if _, _, ok := r.patterns.parse(row.text, row.n); ok {
-			return true
-		}
-		if _, trace := heading(row.text); trace || strings.HasPrefix(row.text, "CPU: ") && strings.Contains(row.text, " Comm: ") {
-			return true
-		}
-	}
-	return false
-}

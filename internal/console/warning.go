@@ -1,7 +1,5 @@
 package console
 
-import "strings"
-
 // warningRules are WARN() and its relatives.
 func warningRules() []rule {
 	users := []string{"debug_", "rcu", "hrtimer_", "timer_", "work_", "percpu_", "kmem_", "slab_", "kfree", "vunmap", "vfree", "__free_", "kobject_"}
@@ -20,32 +18,26 @@ func warningRules() []rule {
 	rules[1].kind, rules[5].kind = Refcount, Lockdep
 	return append(rules,
 		rule{
-			mark: "usb_submit_urb", opener: re(`WARNING: (?:.* at )?\S+ (?:at )?usb_submit_urb\b`),
-			kind: Warning, fault: FaultWarning, title: "WARNING in %F/usb_submit_urb", place: inPointer, skip: urb,
+			opener: re(`WARNING: (?:.* at )?\S+ (?:at )?usb_submit_urb\b`),
+			kind:   Warning, fault: FaultWarning, title: "WARNING in %F/usb_submit_urb", place: inPointer, skip: urb,
 		},
 		rule{
-			mark: "lib/list_debug.c", opener: re(warned + `lib/list_debug\.c:\d+`),
-			kind: Warning, fault: FaultList, title: "WARNING in %F", place: inPointer,
+			opener: re(warned + `lib/list_debug\.c:\d+`),
+			kind:   Warning, fault: FaultList, title: "WARNING in %F", place: inPointer,
 		},
 		rule{
-			mark: "WARNING: ", opener: re(warned + `(?:\S+:\d+|[a-zA-Z_][a-zA-Z0-9_.]*\+0x)`),
-			kind: Warning, fault: FaultWarning, title: "WARNING in %F", place: inPointer,
+			opener: re(warned + `(?:\S+:\d+|[a-zA-Z_][a-zA-Z0-9_.]*\+0x)`),
+			kind:   Warning, fault: FaultWarning, title: "WARNING in %F", place: inPointer,
 		},
 		rule{
-			mark: "WARNING: kernel stack ", opener: re(`WARNING: kernel stack regs at [0-9a-f]+ in [^ ]* has bad '([^']+)' value`),
-			kind: Unknown, fault: FaultStack, title: "WARNING: kernel stack regs has bad '$1' value", stackless: true,
+			opener: re(`WARNING: kernel stack regs at [0-9a-f]+ in [^ ]* has bad '([^']+)' value`),
+			kind:   Unknown, fault: FaultStack, title: "WARNING: kernel stack regs has bad '$1' value", stackless: true,
 		},
 		rule{
-			mark: "WARNING: kernel stack ", opener: re(`WARNING: kernel stack (regs|frame pointer).* has bad .*value`),
-			kind: Unknown, fault: FaultStack, title: "WARNING: kernel stack $1 has bad value", stackless: true,
+			opener: re(`WARNING: kernel stack (regs|frame pointer).* has bad .*value`),
+			kind:   Unknown, fault: FaultStack, title: "WARNING: kernel stack $1 has bad value", stackless: true,
 		},
 	)
-}
-
-// directory is the literal start of a file's pattern.
-func directory(file string) string {
-	literal, _, _ := strings.Cut(file, "[")
-	return literal
 }
 
 // warned is the opener of WARN() up to its place: "WARNING: CPU: 0 PID: 1 at
@@ -56,7 +48,7 @@ const warned = `WARNING: (?:CPU: \d+ PID: \d+ at |at )?`
 // at is a WARN() in a file that checks what others hand to it.
 func at(file, function, what string, fault Fault, skip ...string) rule {
 	return rule{
-		mark: strings.ReplaceAll(directory(file), `\`, ""), opener: re(warned + file + `:\d+ (?:(?:at )?_*` + function + `|at 0x)`),
-		kind: Warning, fault: fault, title: "WARNING: " + what + " in %F", place: inPointer, skip: skip,
+		opener: re(warned + file + `:\d+ (?:(?:at )?_*` + function + `|at 0x)`),
+		kind:   Warning, fault: fault, title: "WARNING: " + what + " in %F", place: inPointer, skip: skip,
 	}
 }
