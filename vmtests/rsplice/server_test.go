@@ -101,6 +101,26 @@ func mountWith(t *testing.T, openFlags uint32, initFlags uint64) *server {
 // options if there are any.
 func mountSize(t *testing.T, openFlags uint32, initFlags uint64, pages int, more ...string) *server {
 	t.Helper()
+	s := newServer(t, openFlags, initFlags, pages)
+	s.mount(t, "fuse", "rsplice", more...)
+	return s
+}
+
+// mountBlocks makes a server of a file system on a block device, whose blocks
+// are smaller than a page.
+func mountBlocks(t *testing.T, initFlags uint64, blockSize int) *server {
+	t.Helper()
+	s := newServer(t, keepCache, initFlags, pagesOfFile)
+	image := filepath.Join(t.TempDir(), "image")
+	if err := os.WriteFile(image, make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.mount(t, "fuseblk", guest.LoopDevice(t, image), fmt.Sprintf("blksize=%d", blockSize))
+	return s
+}
+
+func newServer(t *testing.T, openFlags uint32, initFlags uint64, pages int) *server {
+	t.Helper()
 	s := &server{
 		size:      int64(pages * guest.PageSize()),
 		data:      servedData(),
@@ -117,16 +137,20 @@ func mountSize(t *testing.T, openFlags uint32, initFlags uint64, pages int, more
 	if s.device, err = unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0); err != nil {
 		t.Fatalf("open /dev/fuse: %v", err)
 	}
+	return s
+}
+
+func (s *server) mount(t *testing.T, fsType, device string, more ...string) {
+	t.Helper()
 	options := fmt.Sprintf("fd=%d,rootmode=%o,user_id=0,group_id=0", s.device, unix.S_IFDIR)
 	options = strings.Join(append([]string{options}, more...), ",")
-	if err := unix.Mount("rsplice", s.dir, "fuse", unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
+	if err := unix.Mount(device, s.dir, fsType, unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
 		t.Fatalf("mount: %v", err)
 	}
 	t.Cleanup(s.end)
 	if _, _, err := s.handle(firstWait); err != nil {
 		t.Fatalf("init: %v", err)
 	}
-	return s
 }
 
 // end unmounts, by force: a reader that a failed test has left behind must go.
