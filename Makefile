@@ -27,8 +27,8 @@ test: check guest e2e ## everything: check, then guest tests, then runvm itself 
 guest: build ## the guest tests on the patched kernel, long ones left out (see conformance)
 	./runvm test -short -kernel $(KERNEL) -patches $(PATCHES) -timeout 30m ./vmtests/... ./fusesrv/...
 
-conformance: build ## every case of every read path, over files, sockets and memory: 20 minutes
-	./runvm test -kernel $(KERNEL) -patches $(PATCHES) -memory 2048 -timeout 60m ./vmtests/fuseread
+conformance: build ## every case of every read path, over files, sockets and memory, and suites of others
+	./runvm test -kernel $(KERNEL) -patches $(PATCHES) -memory 2048 -timeout 120m ./vmtests/fuseread ./vmtests/suites
 
 e2e: build ## runvm itself: verdicts of kernels that really crash, hang, stay silent
 	go test -tags e2e -count 1 -timeout 60m ./internal/e2e

@@ -1,0 +1,41 @@
+package suites
+
+import (
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// Operations on one file, and the largest that it gets, in bytes.
+const (
+	fsxOps, fsxShortOps = 100_000, 2_000
+	fsxSize             = 300_000
+)
+
+func TestFsx(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	if s := os.Getenv("FSX_SEED"); s != "" {
+		var err error
+		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
+			t.Fatalf("FSX_SEED: %v", err)
+		}
+	}
+	ops := fsxOps
+	if testing.Short() {
+		ops = fsxShortOps
+	}
+	onEach(t, func(t *testing.T, dir string) {
+		t.Logf("FSX_SEED=%d", seed)
+		f := newFile(t, filepath.Join(dir, "file"), rand.New(rand.NewPCG(seed, 0)))
+		defer f.close()
+		for i := 0; i < ops && !t.Failed(); i++ {
+			f.step()
+		}
+		if t.Failed() {
+			t.Logf("operations, the last ones: %s", f.history())
+		}
+	})
+}
