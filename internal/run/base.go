@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/runvm/runvm/kernel/patch"
@@ -174,8 +173,9 @@ type found struct {
 }
 
 // search finds the newest source at hand to which the series apply: without
-// fuzz, or else with as little as will do. Those that were fetched before come
-// first; only when none will do are others fetched.
+// fuzz, or else with as little as will do. At hand is what was fetched before;
+// where that is nothing, the default is fetched. No other is: each is 150 MB,
+// and the user knows best which it should be.
 func (c *Conductor) search(ctx context.Context, b *base) error {
 	store := c.sources()
 	known := store.Known()
@@ -188,16 +188,16 @@ func (c *Conductor) search(ctx context.Context, b *base) error {
 	for _, k := range known {
 		specs = append(specs, k.Spec)
 	}
+	if len(specs) == 0 {
+		specs = []string{source.DefaultSeries}
+	}
 	s := &search{c: c, base: b}
 	ok, err := s.among(ctx, specs)
-	if err == nil && !ok {
-		ok, err = s.others(ctx, store, specs)
-	}
 	if err != nil {
 		return err
 	}
 	if !ok {
-		return fmt.Errorf("the series applies to none of the sources at hand: name one with -kernel (%s)", strings.Join(s.why, "; "))
+		return fmt.Errorf("the series applies to no source at hand (%s): name one with -kernel, which fetches it", strings.Join(s.why, "; "))
 	}
 	// What was fetched meanwhile is known the next time, by another key.
 	_ = writeJSON(memo, s.found)
@@ -242,25 +242,6 @@ func (s *search) among(ctx context.Context, specs []string) (bool, error) {
 				s.found = found{Spec: spec, Fuzz: fuzz, Of: s.tried}
 				return true, nil
 			}
-		}
-	}
-	return false, nil
-}
-
-// others tries what Debian has and specs are not.
-func (s *search) others(ctx context.Context, store *source.Store, specs []string) (bool, error) {
-	for _, spec := range store.Available(ctx) {
-		if slices.Contains(specs, spec) {
-			continue
-		}
-		s.c.say("base: the series applies to no source at hand: fetching %s", spec)
-		ok, err := s.among(ctx, []string{spec})
-		if errors.Is(err, source.ErrNetwork) {
-			s.why = append(s.why, err.Error())
-			continue
-		}
-		if ok || err != nil {
-			return ok, err
 		}
 	}
 	return false, nil

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/runvm/runvm/kernel/patch"
 	"github.com/runvm/runvm/kernel/source"
 )
 
@@ -81,20 +80,17 @@ func TestNewestSourceThatThePatchesApplyToIsFound(t *testing.T) {
 	}
 }
 
-func TestSourcesThatDoNotFitAreNamed(t *testing.T) {
+// TestNoSourceIsFetchedWhereNoneAtHandFits has none that could be fetched.
+func TestNoSourceIsFetchedWhereNoneAtHandFits(t *testing.T) {
 	t.Parallel()
 	toy := newToyTree(t)
 	toy.know(t, "6.12", nil)
-	dir := t.TempDir()
-	writeFiles(t, dir, map[string]string{"1.patch": edit("fs/none.c", 3, "x")})
-	series, err := patch.Load([]string{dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &search{c: &Conductor{Cache: toy.cache}, base: &base{series: series}}
-	ok, err := s.among(t.Context(), []string{"6.12"})
-	if want := "6.12.1: apply 1.patch: fs/none.c: does not exist in index"; ok || err != nil || len(s.why) != 1 || s.why[0] != want {
-		t.Errorf("%v, %v, %q; want %q", ok, err, s.why, want)
+	toy.know(t, "7.3", nil)
+	_, err := toy.on(t, Kernel{Spec: Auto}, map[string]string{"1.patch": edit("fs/none.c", 3, "x")})
+	const want = "the series applies to no source at hand (7.3.1: apply 1.patch: fs/none.c: does not exist in index; " +
+		"6.12.1: apply 1.patch: fs/none.c: does not exist in index): name one with -kernel, which fetches it"
+	if err == nil || err.Error() != want {
+		t.Errorf("%v\nwant %s", err, want)
 	}
 }
 

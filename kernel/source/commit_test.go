@@ -86,19 +86,6 @@ func TestKnownSourcesAreSorted(t *testing.T) {
 	}
 }
 
-func TestAvailableSeries(t *testing.T) {
-	t.Parallel()
-	a := newToyApt(t)
-	write(t, a.dir, map[string]string{
-		"system/records":  "Package: linux-source-6.1\nPackage: linux-source-6.12\n",
-		"private/records": "Package: linux-source-7.3\nPackage: linux-source-6.1\nPackage: linux-source-7.10\n",
-	})
-	s := &Store{Dir: t.TempDir(), bin: a.dir}
-	if d := cmp.Diff([]string{"6.12", "7.10", "7.3", "6.1"}, s.Available(t.Context())); d != "" {
-		t.Errorf("(-want +got):\n%s", d)
-	}
-}
-
 func TestCompareVersions(t *testing.T) {
 	t.Parallel()
 	sorted := []string{"5.19.17", "6.1.192", "6.12", "6.12.9", "6.12.117", "7.0.0-rc2", "7.0.0-rc10", "7.0.0", "7.3.4"}

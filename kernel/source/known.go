@@ -41,31 +41,6 @@ func (s *Store) Known() []Known {
 	return slices.CompactFunc(all, func(a, b Known) bool { return a.Tree.ID == b.Tree.ID })
 }
 
-// Available returns the series that Debian has, DefaultSeries first, then
-// from new to old; none where there is no apt.
-func (s *Store) Available(ctx context.Context) []string {
-	system := apt{run: s.Sh, bin: s.bin}
-	if !system.installed() {
-		return []string{DefaultSeries}
-	}
-	all := append(system.series(ctx), DefaultSeries)
-	if private, _, err := s.privateApt(ctx, system); err == nil {
-		all = append(all, private.series(ctx)...)
-	}
-	slices.SortFunc(all, func(a, b string) int {
-		switch {
-		case a == b:
-			return 0
-		case a == DefaultSeries:
-			return -1
-		case b == DefaultSeries:
-			return 1
-		}
-		return CompareVersions(b, a)
-	})
-	return slices.Compact(all)
-}
-
 // CompareVersions orders versions of Linux: "6.12.3" comes before "6.12.10",
 // "7.0.0-rc1" before "7.0.0".
 func CompareVersions(a, b string) int {
