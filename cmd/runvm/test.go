@@ -77,7 +77,7 @@ func testAction(ctx context.Context, c *cli.Command) error {
 			Count: c.Int("count"), Short: c.Bool("short"), Verbose: c.Bool("v"),
 		},
 		Allow: allow, KeepGoing: c.Bool("keep-going"), Retry: c.Int("retry-failed"),
-		Command: commandLine(c, "run", "o", "json", "n", "v", "each", "onto"),
+		Command: ontoLine(c.StringSlice("onto"), commandLine(c, "run", "o", "json", "n", "v", "each", "onto")),
 	}
 	if c.Bool("n") {
 		if err := plan.Check(); err != nil {
@@ -108,6 +108,15 @@ func testKernel(c *cli.Command) (run.Kernel, error) {
 	}
 	k.Patches = slices.Concat(c.StringSlice("onto"), k.Patches)
 	return k, nil
+}
+
+// ontoLine is line with the patches onto before its own.
+func ontoLine(onto, line []string) []string {
+	first := line[:2:2] // runvm test
+	for _, p := range onto {
+		first = append(first, "-patches", p)
+	}
+	return append(first, line[2:]...)
 }
 
 // eachAction is testAction with -each.

@@ -275,7 +275,7 @@ func (c *Conductor) recorder(out string, started time.Time, command []string, k 
 	}
 	rec.in.Run = verdict.Run{
 		ID: filepath.Base(dir), Dir: dir, Console: filepath.Join(dir, consoleFile),
-		Started: started, Again: named(command, k, built), Kernel: c.kernelInfo(k, built),
+		Started: started, Again: typed(named(command, k, built), dir, k, built), Kernel: c.kernelInfo(k, built),
 	}
 	if err := rec.keepConfig(built.Config); err != nil {
 		rec.close()
@@ -299,6 +299,22 @@ func named(command []string, k Kernel, b *Built) []string {
 		source = append(source, "-base", b.On.Base)
 	}
 	return slices.Insert(slices.Clone(command), 2, source...)
+}
+
+// typed is command with the folder in dir, the run's, where the patches are kept
+// that came by standard input: nobody has them there a second time.
+func typed(command []string, dir string, k Kernel, b *Built) []string {
+	command = slices.Clone(command)
+	n := len(b.Series) - len(k.Patches) // what those need comes first
+	for i, word := range command {
+		if i == 0 || command[i-1] != "-patches" {
+			continue
+		}
+		if n++; word == "-" {
+			command[i] = filepath.Join(dir, keptSeries(n-1))
+		}
+	}
+	return command
 }
 
 // runDir makes the directory of a run: out, or a new one in the cache named

@@ -119,12 +119,15 @@ func (of *cooking) machine(m verdict.Machine) recipe.Machine {
 	}
 }
 
+// keptSeries is where in a run's directory the patches of series n are.
+func keptSeries(n int) string { return filepath.Join("patches", strconv.Itoa(n+1)) }
+
 // keepSeries writes the patches into the run's directory.
 func keepSeries(b *Built, dir string) ([]recipe.Series, error) {
 	var all []recipe.Series
 	for n := range b.Series {
 		s := &b.Series[n]
-		folder := filepath.Join("patches", strconv.Itoa(n+1))
+		folder := keptSeries(n)
 		kept := recipe.Series{Name: s.Path}
 		if err := os.MkdirAll(filepath.Join(dir, folder), 0o755); err != nil {
 			return nil, err

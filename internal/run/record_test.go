@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/runvm/runvm/internal/verdict"
+	"github.com/runvm/runvm/kernel/patch"
 )
 
 // TestLoadRefusesOtherVersions reads runs that this version did not write:
@@ -55,5 +56,15 @@ func TestLoadReadsRunsFromBeforeTheFormatHadANumber(t *testing.T) {
 	}
 	if r, err := Load(dir); err != nil || r.Verdict != verdict.Pass {
 		t.Errorf("got %v, %v", r, err)
+	}
+}
+
+func TestCommandNamesWhereStandardInputIsKept(t *testing.T) {
+	t.Parallel()
+	b := &Built{Series: make([]patch.Series, 3)} // the first is needed by the others
+	line := []string{"runvm", "test", "-patches", "x", "-patches", "-", "-run", "-"}
+	got := strings.Join(typed(line, "/run/1", Kernel{Patches: []string{"x", "-"}}, b), " ")
+	if got != "runvm test -patches x -patches /run/1/patches/3 -run -" || line[5] != "-" {
+		t.Error(got)
 	}
 }
