@@ -3,9 +3,11 @@ package kernel
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/google/renameio/v2"
@@ -47,7 +49,7 @@ func (l *lane) stampFile() string { return filepath.Join(l.obj, ".runvm-configur
 // generate writes .config: the base, what is wanted, and what follows from it.
 func (l *lane) generate(ctx context.Context) error {
 	if l.user == nil {
-		if _, err := l.make(ctx, nil, "tinyconfig"); err != nil {
+		if err := l.kconfig(ctx, "tinyconfig"); err != nil {
 			return err
 		}
 	} else if err := renameio.WriteFile(l.dotConfig(), l.user, 0o644); err != nil {
@@ -64,8 +66,42 @@ func (l *lane) generate(ctx context.Context) error {
 	if err := renameio.WriteFile(l.dotConfig(), merged, 0o644); err != nil {
 		return fmt.Errorf("write .config: %w", err)
 	}
-	_, err = l.make(ctx, nil, "olddefconfig")
-	return err
+	return l.kconfig(ctx, "olddefconfig")
+}
+
+// kconfig makes a target of Kconfig's. What it, make or a compiler says of a
+// file of the tree is the tree's fault; whatever else keeps them from their
+// work is this machine's.
+func (l *lane) kconfig(ctx context.Context, target string) error {
+	m, err := l.make(ctx, nil, target)
+	var failed *BuildError
+	if !errors.As(err, &failed) {
+		return err
+	}
+	for _, line := range m.placed {
+		if header := noLibrary.FindStringSubmatch(line); header != nil {
+			return &MissingTool{Tool: header[1], For: "configuring " + l.tree.Name}
+		}
+	}
+	if said := slices.DeleteFunc(m.placed, l.elsewhere); len(said) > 0 {
+		failed.Errors = said
+		return failed
+	}
+	if slices.ContainsFunc(m.stops, noRule.MatchString) {
+		return failed
+	}
+	return &HostError{Said: fmt.Sprintf("make %s: %s", target, first(m.last, "it failed without a word")), Log: l.log}
+}
+
+// elsewhere tells whether a line that begins with the name of a file means none
+// of the tree.
+func (l *lane) elsewhere(line string) bool {
+	name := placedLine.FindStringSubmatch(line)[1]
+	if !filepath.IsLocal(name) {
+		return true
+	}
+	_, err := os.Lstat(filepath.Join(l.src, name))
+	return err != nil
 }
 
 // check compares .config with what was wanted.

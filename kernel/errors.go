@@ -79,6 +79,20 @@ func (e *MissingTool) Error() string {
 	return fmt.Sprintf("build: %s is missing, needed for %s", e.Tool, e.For)
 }
 
+// A HostError is a build that this machine kept from its work: no memory for
+// another process, a disk that cannot be written, a compiler that does not
+// start.
+type HostError struct {
+	// Said is the line that tells, of make or of what it ran.
+	Said string
+	Log  string
+}
+
+// Error is one line.
+func (e *HostError) Error() string {
+	return fmt.Sprintf("build: %s: this machine's fault, it seems, not the kernel's (log %s)", e.Said, e.Log)
+}
+
 // A ConfigError is a configuration in which wanted symbols did not survive.
 type ConfigError struct {
 	Tree    string

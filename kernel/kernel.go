@@ -39,8 +39,8 @@ type Builder struct {
 
 // Build returns the image that req asks for, building it when the store lacks
 // it. Errors of the configuration are a *ConfigError, of the compiler a
-// *BuildError; *KilledError, *DiskFullError and *MissingTool are this
-// machine's. When ctx ends the lane stays usable and the store as it was.
+// *BuildError; *KilledError, *DiskFullError, *MissingTool and *HostError are
+// this machine's. When ctx ends the lane stays usable and the store as it was.
 func (b *Builder) Build(ctx context.Context, req Request) (*Image, error) {
 	image, err := b.image(ctx, req)
 	if err != nil && ctx.Err() != nil {

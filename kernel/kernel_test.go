@@ -242,6 +242,8 @@ func TestFailures(t *testing.T) {
 			func(err error) bool { return is[*DiskFullError](err) && errors.Is(err, syscall.ENOSPC) }, "no space left"},
 		"missing program": {toLog + "/bin/sh: 1: pahole: not found\nEOF\nexit 2",
 			is[*MissingTool], "pahole is missing"},
+		"no memory": {toLog + "make[4]: vfork: Resource temporarily unavailable\nmake[3]: *** [fs/x.o] Error 2\nEOF\nexit 2",
+			is[*HostError], "vfork: Resource temporarily unavailable: this machine's fault"},
 		"missing header": {toLog + "x.h:10:10: fatal error: gelf.h: No such file or directory\nEOF\nexit 2",
 			is[*MissingTool], "gelf.h is missing"},
 	} {
@@ -328,26 +330,6 @@ func TestCancelLeavesTheLaneUsable(t *testing.T) {
 	k.files["behave"] = ":"
 	if image := k.mustBuild(); image.Meta.Steps != 0 {
 		t.Errorf("%d steps: what was compiled before the cancel was lost", image.Meta.Steps)
-	}
-}
-
-func TestConfigErrorSaysWhatIsUnmet(t *testing.T) {
-	t.Parallel()
-	k := newToy(t)
-	k.want("CONFIG_TOY=y\nCONFIG_FUN=y\nCONFIG_NOWHERE=y\n# CONFIG_GONE is not set\n")
-	k.files["unmet"] = "TOY\nNOWHERE\n"
-	_, err := k.build()
-	var failed *ConfigError
-	if !errors.As(err, &failed) || len(failed.Missing) != 2 {
-		t.Fatalf("Build: %v", err)
-	}
-	for i, want := range []string{
-		"CONFIG_NOWHERE=y: got n, this tree has no such symbol",
-		"CONFIG_TOY=y: got n, depends on PLAY && FUN (not set: PLAY)",
-	} {
-		if got := failed.Missing[i].String(); got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
 	}
 }
 

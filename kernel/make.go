@@ -108,6 +108,8 @@ func (l *lane) diagnose(m *made, err error) error {
 		return &MissingTool{Tool: m.missing, For: "building " + l.tree.Name}
 	case m.killed != "":
 		return &KilledError{Program: m.killed, Log: l.log}
+	case m.host != "":
+		return &HostError{Said: m.host, Log: l.log}
 	case killed(err) != 0 && len(m.stops) == 0:
 		return &KilledError{Program: "make", Log: l.log}
 	}

@@ -38,6 +38,21 @@ var (
 	noHeader = regexp.MustCompile(`fatal error: ((?:gelf|libelf|openssl/\w+)\.h): No such file`)
 )
 
+// Of configuring alone.
+var (
+	// fs/Kconfig:12: syntax error, Makefile:3: *** missing separator.  Stop.
+	placedLine = regexp.MustCompile(`^(\S+?):\d+:(?:\d+:)? ?(.*)`)
+	aside      = regexp.MustCompile(`^(?:warning|note)\b`)
+	noRule     = regexp.MustCompile(`^No rule to make target `)
+	// Headers of the C library, which host programs include.
+	noLibrary = regexp.MustCompile(`fatal error: ((?:sys/\w+|std\w+|assert|ctype|errno|fcntl|limits|string|unistd)\.h): No such file`)
+)
+
+// hostError is what the C library says where a machine has no more to give.
+var hostError = regexp.MustCompile(`: (?:Cannot allocate memory|Input/output error|Read-only file system|Disk quota exceeded|` +
+	`Too many open files(?: in system)?|Resource temporarily unavailable|Stale file handle|Permission denied)\W*$|` +
+	`^virtual memory exhausted\b|: out of memory allocating \d+ bytes`)
+
 const noSpace = "No space left on device"
 
 // A reader takes in make's output line by line: it writes the log, counts
@@ -53,9 +68,12 @@ type reader struct {
 	partial []byte
 	steps   int
 	errors  []string // of compilers and linkers
+	placed  []string // of anything, with a file and a line
 	stops   []string // of make itself
 	full    bool
 	missing string // program or header
+	host    string // what this machine did not do
+	last    string // line that is not empty
 	killed  string // program
 }
 
@@ -97,6 +115,15 @@ func (r *reader) line(line string) {
 		return
 	}
 	r.full = r.full || strings.Contains(line, noSpace)
+	if hostError.MatchString(line) {
+		r.host = first(r.host, r.short(line))
+	}
+	if strings.TrimSpace(line) != "" && !makeError.MatchString(line) {
+		r.last = r.short(line)
+	}
+	if m := placedLine.FindStringSubmatch(line); m != nil && !aside.MatchString(m[2]) {
+		r.placed = r.keep(r.placed, line)
+	}
 	if m := killedProgram.FindStringSubmatch(line); m != nil {
 		r.killed = first(r.killed, m[1], m[2])
 	} else if killedBy.MatchString(line) {
@@ -123,10 +150,15 @@ func (r *reader) keep(list []string, line string) []string {
 	if len(list) >= maxErrors {
 		return list
 	}
+	return append(list, r.short(line))
+}
+
+// short is line as people are shown it.
+func (r *reader) short(line string) string {
 	for _, prefix := range r.trim {
 		line = strings.ReplaceAll(line, prefix, "")
 	}
-	return append(list, line[:min(len(line), maxMessage)])
+	return line[:min(len(line), maxMessage)]
 }
 
 // complaints are the compilers' errors; where they had none, make's first.

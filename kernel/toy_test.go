@@ -45,6 +45,7 @@ func newToy(t *testing.T) *toy {
 		"a.c":      "int a;",
 		"b.c":      "int b;",
 		"behave":   ":",
+		"kconfig":  ":",
 		"unmet":    "",
 		"image":    string(elfFile(true)),
 	}}
