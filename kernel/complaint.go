@@ -25,6 +25,9 @@ func (c Complaint) String() string {
 	return fmt.Sprintf("%s  %s  %s%s", c.Tool, c.Type, at, c.Text)
 }
 
+// IsError says that c is what a compiler would fail on, too.
+func (c Complaint) IsError() bool { return c.Tool == "sparse" && c.Type == "error" }
+
 // maxComplaints bounds those of one tool on one patch.
 const maxComplaints = 1000
 

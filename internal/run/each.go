@@ -120,6 +120,9 @@ func (e *stepper) step(ctx context.Context, n int) (*each.Step, error) {
 	if err != nil {
 		return nil, err
 	}
+	if step.Build != "" { // which says it already
+		fresh = slices.DeleteFunc(fresh, kernel.Complaint.IsError)
+	}
 	step.Complaints = kernel.New(old, fresh)
 	style, err := e.style(ctx, n)
 	step.Complaints = append(step.Complaints, style...)
