@@ -16,17 +16,19 @@ func bisectCommand() *cli.Command {
 	flags := []cli.Flag{
 		ontoFlag(),
 		&cli.StringFlag{Name: "title", Category: category, Usage: "look for a complaint of the kernel whose title matches `REGEXP` (default: what is wrong with all patches applied)"},
-		&cli.IntFlag{Name: "count", Value: 3, Category: category, Usage: "`N` runs must agree on a kernel; where they do not, it runs up to 10 times as often"},
+		&cli.StringFlag{Name: "bench", Category: category, Usage: "run benchmarks that match `REGEXP` and look for the one that is worse by the most"},
+		&cli.FloatFlag{Name: "threshold", Value: 5, Category: category, Usage: "with -bench: it must be worse by `PERCENT` or more, beyond chance"},
+		&cli.IntFlag{Name: "count", Value: 3, Category: category, HideDefault: true, Usage: "`N` runs must agree on a kernel (default: 3, with -bench 5); where they do not, it runs up to 10 times as often"},
 		&cli.BoolFlag{Name: "json", Category: category, Usage: "print the result as JSON and nothing else"},
 	}
 	return &cli.Command{
 		Name:      "bisect",
-		Usage:     "find the patch of a series that breaks a test or makes the kernel complain",
+		Usage:     "find the patch of a series that breaks a test, makes the kernel complain or slows a benchmark",
 		ArgsUsage: "[PACKAGE | SCRIPT | PROGRAM]...",
 		Description: "Makes sure that the kernel with all -patches is bad and the one without is good,\n" +
-			"then halves the series. Only one symptom counts: a complaint by its -title, or\n" +
-			"what the tests say with all patches; whatever else goes wrong is skipped, as is a\n" +
-			"kernel that does not build or boot. The same command again goes on where an\n" +
+			"then halves the series. Only one symptom counts: a complaint by its -title, a\n" +
+			"benchmark of -bench, or what the tests say with all patches; whatever else goes\n" +
+			"wrong is skipped, as is a kernel that does not build or boot. The same command again goes on where an\n" +
 			"interrupted one stopped. For commits of a tree, -patches TREE:GOOD..BAD, or\n" +
 			"git bisect run runvm test -kernel . PACKAGE... (with -base worktree, where -patches are\n" +
 			"given that say which commit they were made on)\n\n" +
@@ -37,6 +39,9 @@ func bisectCommand() *cli.Command {
 		Action:                    bisectAction,
 	}
 }
+
+// benchCount is how many runs a benchmark is judged by where nothing is said.
+const benchCount = 5
 
 // ontoFlag names what is below a series that is taken apart.
 func ontoFlag() cli.Flag {
@@ -54,7 +59,13 @@ func bisectAction(ctx context.Context, c *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	result, err := cond.Bisect(ctx, run.Bisect{Plan: plan, Base: base, Title: c.String("title"), Count: c.Int("count"), Out: c.String("o")})
+	count := c.Int("count")
+	if c.IsSet("bench") && !c.IsSet("count") {
+		count = benchCount
+	}
+	result, err := cond.Bisect(ctx, run.Bisect{
+		Plan: plan, Base: base, Title: c.String("title"), Threshold: c.Float("threshold") / 100, Count: count, Out: c.String("o"),
+	})
 	if err != nil {
 		return err
 	}

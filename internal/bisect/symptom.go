@@ -9,9 +9,12 @@ import (
 	"github.com/runvm/runvm/internal/verdict"
 )
 
-// A Symptom is what is looked for: a complaint of the kernel by its title, or
-// tests that end in one way. Anything else that goes wrong is not it.
+// A Symptom is what is looked for: a complaint of the kernel by its title,
+// tests that end in one way, or a benchmark that is worse. Anything else that
+// goes wrong is not it.
 type Symptom struct {
+	// Bench is a figure of a benchmark; then the rest is empty.
+	Bench *Bench `json:"bench,omitempty"`
 	// Title is a regular expression; then the rest is empty.
 	Title   string          `json:"title,omitempty"`
 	Tests   []Test          `json:"tests,omitempty"`
@@ -29,6 +32,9 @@ func (t Test) String() string { return strings.TrimSpace(t.Program + " " + t.Nam
 
 // String is the symptom for people.
 func (s *Symptom) String() string {
+	if s.Bench != nil {
+		return s.Bench.String()
+	}
 	if s.Title != "" {
 		return "a complaint that matches " + s.Title
 	}
@@ -70,7 +76,8 @@ func Learn(r *verdict.Report) *Symptom {
 	return s
 }
 
-// Judge says whether r shows s, and why not where that cannot be told.
+// Judge says whether r shows s, which is no Bench, and why not where that
+// cannot be told.
 func (s *Symptom) Judge(r *verdict.Report) (Mark, string) {
 	if s.Title != "" {
 		return s.byTitle(r)

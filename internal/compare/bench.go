@@ -36,8 +36,9 @@ type Benchmark struct {
 	Notes      []string `json:"notes,omitempty"`
 }
 
-// benchmarks compares the benchmarks that both sides ran.
-func benchmarks(base, patched []Run, threshold float64) []Benchmark {
+// Benchmarks compares the benchmarks that both sides ran. threshold as in
+// Result.
+func Benchmarks(base, patched []Run, threshold float64) []Benchmark {
 	b, p := read(base), read(patched)
 	var all []Benchmark
 	for _, f := range b.Order {
@@ -58,6 +59,15 @@ func read(runs []Run) *figure.Table {
 		}
 	}
 	return all
+}
+
+// Figure is the median of what run gives for key; false where it gives none.
+func Figure(run Run, key figure.Key) (float64, bool) {
+	values := read([]Run{run}).Values[key]
+	if len(values) == 0 {
+		return 0, false
+	}
+	return figure.Of(benchmath.NewSample(values, &benchmath.DefaultThresholds)).Center, true
 }
 
 // compare compares one figure of base with that of patched.

@@ -68,7 +68,7 @@ type Result struct {
 func Sides(base, patched []Run, threshold float64) *Result {
 	r := &Result{Schema: Schema, Base: side(base), Patched: side(patched), Threshold: threshold}
 	r.Changes = changes(observe(base), observe(patched))
-	r.Benchmarks = benchmarks(base, patched, threshold)
+	r.Benchmarks = Benchmarks(base, patched, threshold)
 	if key := r.Base.Kernel.Key; key != "" && key == r.Patched.Kernel.Key {
 		r.Notes = append(r.Notes, "both sides booted the same image: the patches change nothing that is compiled")
 	}

@@ -12,6 +12,7 @@ import (
 	"regexp"
 
 	"github.com/runvm/runvm/internal/bisect"
+	"github.com/runvm/runvm/internal/compare"
 	"github.com/runvm/runvm/internal/verdict"
 	"github.com/runvm/runvm/kernel"
 	"github.com/runvm/runvm/kernel/patch"
@@ -33,6 +34,9 @@ type Bisect struct {
 	// Title is a regular expression: the symptom is a complaint of the kernel
 	// whose title it matches. "" is what is wrong with the last position.
 	Title string
+	// Threshold is by how much a benchmark of Plan's has to be worse, 0.05 for
+	// 5 %; where Plan has some, one of them is the symptom.
+	Threshold float64
 	// Count is how many runs must agree on a position, 1 to MaxRepeat.
 	Count int
 	// Out is the directory of the state and of all runs, where an interrupted
@@ -48,10 +52,28 @@ func (b *Bisect) Check() error {
 	if _, err := regexp.Compile(b.Title); err != nil {
 		return usagef("-title: %w", err)
 	}
+	if err := b.checkBench(); err != nil {
+		return err
+	}
 	if len(b.Plan.Kernel.Patches) == len(b.Base) {
 		return usagef("bisect: want -patches, the series in which the culprit is")
 	}
 	return b.Plan.Check()
+}
+
+// checkBench refuses what is not to be measured.
+func (b *Bisect) checkBench() error {
+	switch {
+	case b.Plan.Select.Bench == "":
+		return nil
+	case b.Title != "":
+		return usagef("-title and -bench are two symptoms: want one")
+	case b.Threshold <= 0:
+		return usagef("-threshold %g: want more than 0", 100*b.Threshold)
+	case b.Count < compare.MinPairs:
+		return usagef("-bench: with -count %d any difference may be chance: want %d or more", b.Count, compare.MinPairs)
+	}
+	return nil
 }
 
 // A bisection is a Bisect on its way.
@@ -65,6 +87,8 @@ type bisection struct {
 	progs *programs
 	// boot runs position n once, keeps the run in dir and returns the key of its image.
 	boot func(ctx context.Context, n int, dir string) (*verdict.Report, string, error)
+	// figures are what the benchmarks of the run in dir wrote, by package.
+	figures func(dir string) (map[string]string, error)
 
 	state   bisectState
 	symptom *bisect.Symptom
@@ -102,7 +126,7 @@ func (c *Conductor) Bisect(ctx context.Context, b Bisect) (*bisect.Result, error
 	if err != nil {
 		return nil, fmt.Errorf("the kernel with all patches: %w", err)
 	}
-	s := &bisection{Bisect: b, c: c, full: full, progs: progs}
+	s := &bisection{Bisect: b, c: c, full: full, progs: progs, figures: figures}
 	s.base, s.suite = s.split()
 	s.boot = s.bootGuest
 	result, err := s.carryOut(ctx)

@@ -23,6 +23,7 @@ import (
 // passes, f fails, x does not build, ! is an error of this machine, once.
 type toyBisect struct {
 	results []string
+	figures []string // of the benchmark at each position, in turn; none without
 	booted  []string // POSITION-RUN
 	broken  bool     // the ! has come
 }
@@ -58,8 +59,21 @@ func (toy *toyBisect) bisect(dir, key string) (*bisect.Result, error) {
 		full.Applied = append(full.Applied, patch.Applied{Name: fmt.Sprintf("%d.patch", n+1), Tree: fmt.Sprint(n + 1)})
 	}
 	full.Key = key
-	s := &bisection{Bisect: Bisect{Count: 2, Out: dir}, c: &Conductor{}, full: full, base: full.Base, suite: full.Applied, progs: &programs{}, boot: toy.boot}
+	s := &bisection{Bisect: Bisect{Count: 2, Out: dir, Threshold: 0.05}, c: &Conductor{}, full: full, base: full.Base, suite: full.Applied, progs: &programs{}, boot: toy.boot, figures: toy.figured}
+	if toy.figures != nil {
+		s.Count, s.Plan.Select.Bench = 4, "."
+	}
 	return s.carryOut(context.Background())
+}
+
+// figured is what the benchmark wrote in the run in dir.
+func (toy *toyBisect) figured(dir string) (map[string]string, error) {
+	var n, run int
+	if _, err := fmt.Sscanf(filepath.Base(dir), "%d-%d", &n, &run); err != nil {
+		return nil, err
+	}
+	all := strings.Fields(toy.figures[n])
+	return map[string]string{"p": "BenchmarkB 1 " + all[(run-1)%len(all)] + " ns/op 7 x/op\n"}, nil
 }
 
 // marks are the steps of r, "0 good 2" with the number of runs.
@@ -97,6 +111,34 @@ func TestBisect(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+func TestBisectForABenchmark(t *testing.T) {
+	toy := toyBisect{
+		results: []string{"p", "p", "x", "p", "p"},
+		figures: []string{"10 11 10 12", "11 12 11 10", "", "14 15 15 14", "15 14 16 15"},
+	}
+	r, err := toy.bisect(t.TempDir(), "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"0 good 4", "1 good 4", "2 skip 0", "3 bad 4", "4 bad 4"}, marks(r)); diff != "" {
+		t.Error(diff)
+	}
+	if want := "BenchmarkB of p: 10.50n sec/op on the base, 15.00n sec/op with all patches"; r.First != 2 || r.Last != 3 || r.Symptom.String() != want {
+		t.Errorf("culprit in %d to %d for %v, want 2 to 3 for %s", r.First, r.Last, r.Symptom, want)
+	}
+	if r.Steps[3].Reason != "14.00n sec/op" {
+		t.Errorf("a bad run gave %q", r.Steps[3].Reason)
+	}
+	same := toyBisect{results: []string{"p", "p"}, figures: []string{"10 11 10 12", "10 11 11 12"}}
+	if _, err := same.bisect(t.TempDir(), "k"); err == nil || !strings.Contains(err.Error(), "no benchmark is worse than on the base by 5 % and beyond chance") {
+		t.Errorf("without a difference: %v", err)
+	}
+	none := toyBisect{results: []string{"p", "p"}, figures: []string{"10 11 10 12", "9 9 8 7"}}
+	if _, err := none.bisect(t.TempDir(), "k"); err == nil {
+		t.Error("a benchmark that is better was taken for a symptom")
 	}
 }
 

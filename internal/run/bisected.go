@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/runvm/runvm/internal/bisect"
+	"github.com/runvm/runvm/internal/compare"
 )
 
 // verify makes sure that the last position is bad and the base is good; what
@@ -19,7 +20,10 @@ func (s *bisection) verify(ctx context.Context) error {
 				return err
 			}
 		}
-		var err error
+		err := s.learnBench()
+		if err != nil {
+			return err
+		}
 		if s.ends.Bad, _, err = s.tally(last); err != nil {
 			return err
 		}
@@ -50,6 +54,9 @@ func (s *bisection) fill(ctx context.Context, n int) error {
 			return err
 		}
 	}
+	if s.Plan.Select.Bench != "" {
+		return nil // what is worse is known when both ends are
+	}
 	for run := 1; s.symptom == nil && run <= s.step(n).Runs; run++ {
 		report, err := Load(s.runOf(n, run))
 		if err != nil {
@@ -61,6 +68,52 @@ func (s *bisection) fill(ctx context.Context, n int) error {
 		return fmt.Errorf("bisect: the kernel with all patches is not bad: %d of %d runs show nothing wrong (runs in %s)", s.Count, s.Count, s.dir)
 	}
 	return nil
+}
+
+// learnBench makes the benchmark that is worse at the last position than on
+// the base the symptom, where benchmarks are what is looked at.
+func (s *bisection) learnBench() error {
+	if s.Plan.Select.Bench == "" || s.symptom != nil {
+		return nil
+	}
+	var ends [2][]compare.Run
+	for i, n := range []int{0, s.last()} {
+		for run := 1; run <= s.step(n).Runs; run++ {
+			one, err := s.load(n, run)
+			if err != nil {
+				return err
+			}
+			ends[i] = append(ends[i], one)
+		}
+	}
+	bench := bisect.LearnBench(ends[0], ends[1], s.Threshold)
+	if bench == nil {
+		return fmt.Errorf("bisect: with all patches no benchmark is worse than on the base by %g %% and beyond chance (runs in %s)", 100*s.Threshold, s.dir)
+	}
+	s.symptom = &bisect.Symptom{Bench: bench}
+	return nil
+}
+
+// load reads a run of position n, with its figures where they are looked at.
+func (s *bisection) load(n, run int) (compare.Run, error) {
+	report, err := Load(s.runOf(n, run))
+	one := compare.Run{Report: report}
+	if err == nil && s.Plan.Select.Bench != "" {
+		one.Figures, err = s.figures(s.runOf(n, run))
+	}
+	return one, err
+}
+
+// judge says whether a run shows the symptom, and what it said.
+func (s *bisection) judge(run compare.Run) (bisect.Mark, string) {
+	if s.symptom.Bench != nil {
+		return s.symptom.Bench.Judge(run)
+	}
+	mark, why := s.symptom.Judge(run.Report)
+	if mark == bisect.Bad {
+		why = run.Report.Reason
+	}
+	return mark, why
 }
 
 // step is the state of a position.
@@ -109,15 +162,12 @@ func (s *bisection) planOf(n int) Plan {
 // tally judges the runs of position n again; why is what one of them said.
 func (s *bisection) tally(n int) (t bisect.Tally, why string, err error) {
 	for run := 1; run <= s.step(n).Runs; run++ {
-		report, err := Load(s.runOf(n, run))
+		one, err := s.load(n, run)
 		if err != nil {
 			return t, "", err
 		}
-		mark, reason := s.symptom.Judge(report)
+		mark, reason := s.judge(one)
 		t.Add(mark)
-		if mark == bisect.Bad {
-			reason = report.Reason
-		}
 		if why == "" || mark == bisect.Bad {
 			why = reason
 		}
