@@ -12,14 +12,7 @@ import (
 // print.
 func TestFormats(t *testing.T) {
 	t.Parallel()
-	archive, err := txtar.ParseFile("testdata/formats.txtar")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(archive.Files) == 0 {
-		t.Fatal("no formats")
-	}
-	for _, f := range archive.Files {
+	for _, f := range formats(t) {
 		t.Run(f.Name, func(t *testing.T) {
 			t.Parallel()
 			var want, got, log []string
@@ -38,4 +31,21 @@ func TestFormats(t *testing.T) {
 			}
 		})
 	}
+}
+
+// formats are the logs of both collections.
+func formats(t *testing.T) []txtar.File {
+	t.Helper()
+	var all []txtar.File
+	for _, name := range []string{"testdata/formats.txtar", "testdata/machines.txtar"} {
+		archive, err := txtar.ParseFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(archive.Files) == 0 {
+			t.Fatalf("%s: no formats", name)
+		}
+		all = append(all, archive.Files...)
+	}
+	return all
 }

@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// pc is an address as old kernels print it before a function.
-const pc = `(?:\[?<?(?:0x)?[0-9a-f]{6,16}>?\]? ?)`
+// pc is an address as old kernels print it before a function; those that hide
+// it print (ptrval).
+const pc = `(?:\[?<?(?:(?:0x)?[0-9a-f]{6,16}|\(_*ptrval_*\))>?\]? ?)`
 
 // symbol is a function with its offset and size: "f.isra.0+0x12/0x34 [mod]".
 const symbol = `([a-zA-Z_][a-zA-Z0-9_$]*)((?:\.[a-zA-Z0-9_.]+)?)\+(?:0x)?([0-9a-f]+)/(?:0x)?([0-9a-f]+)(?: \[([a-zA-Z0-9_]+)[^\]]*\])?`
@@ -24,8 +25,8 @@ func newPatterns() *patterns {
 		// g is taken, f was taken from the line before or is the pointer.
 		arm: regexp.MustCompile(`^[ \t]*(?:` + pc + `\()?([a-zA-Z_][a-zA-Z0-9_]*)[^ ]*(?: \[[^\]]*\])?\)? from (?:` + pc + `\()?` + symbol),
 		// The instruction pointer of an exception in the kernel.
-		pointer:  regexp.MustCompile(`(?:\b[RE]?IP: |\bNIP:? |\bPC is at |\bpc : |\bepc *: |\bERA: |\bTPC: <|--- interrupt: [0-9a-f]+ at |Krnl PSW .*\()(?:[0-9a-f]{4}:)?(?:` + pc + `[ \t]*){0,2}[ \t]*` + symbol),
-		kernelIP: regexp.MustCompile(`(?:\b[RE]?IP: |\bNIP:? |\bPC is at |\bpc : )(?:(?:0010|0060|[0-9a-f]{4}):)?(?:` + pc + `|0x[0-9a-f]+|\(null\)| )`),
+		pointer:  regexp.MustCompile(`(?:\b[RE]?IP: |\bNIP:? |\bPC: |\b(?:PC|pc) is at |\bpc : |\bepc *: |\bERA: |\bTPC: <|--- interrupt: [0-9a-f]+ at |Krnl PSW .*\()(?:[0-9a-f]{4}:)?(?:` + pc + `[ \t]*){0,2}[ \t]*` + symbol),
+		kernelIP: regexp.MustCompile(`(?:\b[RE]?IP: |\bNIP:? |\b(?:PC|pc) is at |\bpc : )(?:(?:0010|0060|[0-9a-f]{4}):)?(?:` + pc + `|0x[0-9a-f]+|\(null\)| )`),
 		// A kernel without names for its functions: "[<ffffffff81>] 0xffffffff81".
 		bare:   regexp.MustCompile(`^(?:.*\bRIP: 0010:|[ \t]*(?:\[<[0-9a-f]{8,16}>\] )?)0x([0-9a-f]{8,16})[ \t]*$`),
 		place:  regexp.MustCompile(`[a-zA-Z0-9_-]+\.[chS]:[0-9]+`),
@@ -68,7 +69,7 @@ func (p *patterns) callee(text string) string {
 
 // registers says that text may hold an instruction pointer.
 func registers(text string) bool {
-	for _, name := range []string{"IP", "PC ", "pc : ", "epc ", "ERA: ", "TPC: ", "PSW", "--- interrupt"} {
+	for _, name := range []string{"IP", "PC", "pc ", "epc ", "ERA: ", "TPC: ", "PSW", "--- interrupt"} {
 		if strings.Contains(text, name) {
 			return true
 		}

@@ -35,6 +35,12 @@ func sanitizerRules() []rule {
 			kind:   UBSAN, fault: FaultUBSAN, describe: ubsan, place: inStack, skip: []string{"handle_overflow", "^val_to_string"},
 		},
 		{
+			// where it only traps: "UBSAN: shift out of bounds at f+0x1/0x2" on x86,
+			// "Internal error: UBSAN: shift out of bounds: 00000000f2005514 [#1]" on arm64
+			opener: re(`UBSAN: ([a-z][a-z/ -]+)(?: at |: [0-9a-f]{8,16} \[#)`),
+			kind:   UBSAN, fault: FaultUBSAN, describe: ubsan, place: inPointer,
+		},
+		{
 			opener: re(`BUG: memory leak`),
 			kind:   Leak, fault: FaultLeak, title: "memory leak in %F", place: inStack,
 			skip: []string{"kmemleak", "alloc", "kmem", "slab", "mmap", "create_object", "idr_get", "list_lru_init", "printf", "pcpu_create", "strdup", "strndup", "memdup", "usb_get_descriptor"},

@@ -56,8 +56,7 @@ func newReport(p *patterns, rule *rule, match []string, b body) *report {
 // take adds what a row holds to the stack it stands in.
 func (r *report) take(s *stack, row row, opener bool) {
 	if f, ok := r.patterns.instruction(row.text, row.n); ok && !opener {
-		r.pointers = append(r.pointers, f)
-		s.pointed = append(s.pointed, pointed{frame: f, next: len(s.frames)})
+		r.point(s, f)
 		return
 	}
 	f, sure, ok := r.patterns.parse(row.text, row.n)
@@ -83,6 +82,20 @@ func (r *report) take(s *stack, row row, opener bool) {
 		s.frames = append(s.frames, f)
 	}
 }
+
+// point adds an instruction pointer. powerpc prints it twice, first without
+// its function: "NIP:  c0000000000a1234 LR: …", "NIP [c0000000000a1234] f+0x1/0x2".
+func (r *report) point(s *stack, f Frame) {
+	if n := len(s.pointed); n > 0 && s.pointed[n-1].frame.nameless() && s.pointed[n-1].next == len(s.frames) && f.Func != "" {
+		s.pointed[n-1].frame, r.pointers[len(r.pointers)-1] = f, f
+		return
+	}
+	r.pointers = append(r.pointers, f)
+	s.pointed = append(s.pointed, pointed{frame: f, next: len(s.frames)})
+}
+
+// nameless says that f leads nowhere.
+func (f *Frame) nameless() bool { return f.Func == "" && f.Address == "" }
 
 func (r *report) close(s stack) {
 	if len(s.frames) == 0 {
