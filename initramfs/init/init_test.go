@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,15 +27,28 @@ func marks(text string, n int) string {
 
 func TestMarkerFindsStartsOfTests(t *testing.T) {
 	t.Parallel()
-	const text = "x\n\x16=== RUN   TestA\nhalf\x16=== RUN   TestA/b c\n=== RUN   TestNot\n\x16=== CONT  TestA\n\x16\x16=== RUN   TestB\n"
+	const text = "x\n\x16=== RUN   TestA\nhalf\x16=== RUN   TestA/b c\n=== RUN   TestNot\n\x16=== PAUSE TestA\n\x16=== CONT  TestA/b c\n\x16\x16=== RUN   TestB\n\x16=== NAME  TestA\n"
 	for _, n := range []int{1, 2, 7, 1000} {
-		if got := marks(text, n); got != "TestA|TestA/b c|TestB" {
+		if got := marks(text, n); got != "TestA|TestA/b c|TestA/b c|TestB" {
 			t.Errorf("in pieces of %d: %s", n, got)
 		}
 	}
-	endless := framing + strings.Repeat("n", 10*maxName)
+	endless := framing + "RUN " + strings.Repeat("n", 10*maxName)
 	if got := marks(endless, 100); len(got) > maxName || got == "" {
 		t.Errorf("an endless name was marked with %d bytes", len(got))
+	}
+}
+
+// A leak check that was asked for and cannot be made is an error; one that
+// nobody asked for is none.
+func TestLeakCheckThatIsMissing(t *testing.T) {
+	t.Parallel()
+	missing := filepath.Join(t.TempDir(), "kmemleak")
+	if l, err := newLeakCheck(missing, "console=ttyS0 kmemleak=off"); l != nil || err != nil {
+		t.Errorf("not asked for: %v, %v", l, err)
+	}
+	if _, err := newLeakCheck(missing, "quiet kmemleak=on panic=-1"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("asked for: %v", err)
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,17 +25,22 @@ const (
 // A leakCheck asks kmemleak, where it is on, for memory that nothing points to.
 type leakCheck struct{ path string }
 
-// newLeakCheck finds out whether kmemleak is on.
-func newLeakCheck(path string) (*leakCheck, error) {
+// newLeakCheck finds out whether kmemleak is on. That it is not is an error
+// where the kernel's command line asks for it: then it has given up, or lacks
+// what it needs.
+func newLeakCheck(path, cmdline string) (*leakCheck, error) {
 	l := &leakCheck{path}
-	switch err := l.tell("stack=on"); { // the default: this changes nothing
+	err := l.tell("stack=on") // the default: this changes nothing
+	switch {
 	case err == nil:
 		return l, nil
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, unix.EPERM): // not built in, or off
+		if slices.Contains(strings.Fields(cmdline), "kmemleak=on") {
+			return nil, fmt.Errorf("kmemleak=on: %w", err)
+		}
 		return nil, nil
-	default:
-		return nil, err
 	}
+	return nil, err
 }
 
 func (l *leakCheck) tell(command string) error {

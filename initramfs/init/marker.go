@@ -2,20 +2,21 @@ package main
 
 import "bytes"
 
-// framing is how test2json framing announces a test.
-const framing = "\x16=== RUN "
+// framing is how a Go test binary announces what a test does.
+const framing = "\x16=== "
 
 // maxName bounds the name of a test that is marked, in bytes.
 const maxName = 400
 
-// A marker finds the starts of tests in the output of a Go test binary.
+// A marker finds, in the output of a Go test binary, where tests start and
+// where those that run in parallel go on.
 type marker struct {
 	mark func(name string)
 	tail []byte // what may be the start of an announcement
 }
 
 // scan takes the next bytes of output and calls mark for each test that
-// starts in them.
+// starts or goes on in them.
 func (m *marker) scan(p []byte) {
 	m.tail = append(m.tail, p...)
 	rest := m.tail
@@ -33,8 +34,17 @@ func (m *marker) scan(p []byte) {
 		if end < 0 {
 			end = maxName
 		}
-		m.mark(string(bytes.TrimSpace(rest[len(framing):end])))
+		m.announced(rest[len(framing):end])
 		rest = rest[end:]
 	}
 	m.tail = append(m.tail[:0], rest...)
+}
+
+// announced calls mark when a test starts or goes on.
+func (m *marker) announced(text []byte) {
+	for _, word := range []string{"RUN ", "CONT "} {
+		if name, ok := bytes.CutPrefix(text, []byte(word)); ok {
+			m.mark(string(bytes.TrimSpace(name)))
+		}
+	}
 }

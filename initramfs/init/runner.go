@@ -36,8 +36,12 @@ type runner struct {
 // newRunner returns a runner; the error is of a check that it has to do
 // without.
 func newRunner(p *port, k *kernelLog) (*runner, error) {
-	leaks, err := newLeakCheck(kmemleak)
-	return &runner{port: p, klog: k, reaper: newReaper(), base: mountPoints(), leaks: leaks}, err
+	r := &runner{port: p, klog: k, reaper: newReaper(), base: mountPoints()}
+	cmdline, err := os.ReadFile("/proc/cmdline")
+	if err == nil {
+		r.leaks, err = newLeakCheck(kmemleak, string(cmdline))
+	}
+	return r, err
 }
 
 // run runs t to its end and leaves nothing of it behind that can be removed.

@@ -118,11 +118,13 @@ func (ps *programs) unreached(report *verdict.Report) (rest *programs, reached [
 }
 
 // missing are the planned tests of p that have no result and did not begin,
-// or have fewer results than asked for without having stopped the guest.
+// or have fewer results than asked for without having stopped the guest: where
+// a test has crashed, those that ran beside it did not.
 func missing(p *verdict.Program, planned verdict.Planned) []string {
+	crashed := slices.ContainsFunc(p.Tests, func(t verdict.Test) bool { return t.Verdict == verdict.Crash })
 	var names []string
 	for _, t := range p.Tests {
-		if t.Verdict == verdict.Incomplete && !t.Open && slices.Contains(planned.Tests, t.Name) {
+		if t.Verdict == verdict.Incomplete && (!t.Open || crashed) && slices.Contains(planned.Tests, t.Name) {
 			names = append(names, t.Name)
 		}
 	}

@@ -56,9 +56,7 @@ func marks(log []byte, planned map[string]*trace) (all []mark, stains []stain) {
 // charge adds each crash of the console to the test that was running.
 func (j *judge) charge() {
 	all, stains := marks(j.in.Console, j.traces)
-	if len(j.crashes) == 0 {
-		j.stained(all, stains)
-	}
+	j.stained(all, stains)
 	for i, c := range j.crashes {
 		if j.retold(i) {
 			continue
@@ -71,9 +69,25 @@ func (j *judge) charge() {
 // stained charges a taint that no complaint on the console explains to the
 // test that was running.
 func (j *judge) stained(all []mark, stains []stain) {
+	last := 0
 	for _, s := range stains {
-		j.taintedBy(s.taint, j.running(all, s.line))
+		if j.explained(last, s.line) {
+			j.clean |= s.taint
+		} else {
+			j.taintedBy(s.taint, j.running(all, s.line))
+		}
+		last = s.line
 	}
+}
+
+// explained says that the kernel complained between two lines of the console.
+func (j *judge) explained(after, until int) bool {
+	for _, c := range j.crashes {
+		if c.Lines[0] <= until && c.Lines[1] > after {
+			return true
+		}
+	}
+	return false
 }
 
 // retold tells whether crash i, a leak without a stack, is told in full later:

@@ -33,15 +33,19 @@ func taintWords(bits int64) string {
 }
 
 // taint makes the program crash after which the kernel was tainted by a fault
-// that the console does not tell of. A complaint on the console explains any.
+// that the console does not tell of. A complaint that is charged to the
+// program, or to none, explains any.
 func (j *judge) taint() {
-	if len(j.crashes) > 0 {
-		return
+	explained := map[string]bool{}
+	for _, c := range j.report.Crashes {
+		explained[c.Program] = true
 	}
 	for _, p := range j.in.Plan {
-		if exit := j.traces[p.ID].exit; exit != nil && exit.Taint >= 0 {
-			j.taintedBy(exit.Taint, mark{program: p.ID})
+		if explained[p.ID] || explained[""] {
+			j.clean |= j.traces[p.ID].taint()
+			continue
 		}
+		j.taintedBy(j.traces[p.ID].taint(), mark{program: p.ID})
 	}
 }
 

@@ -279,6 +279,30 @@ func TestTaintIsChargedToTheTestThatRan(t *testing.T) {
 	if r := Judge(in); len(r.Crashes) != 1 || r.Crashes[0].Test != "TestA" || r.Crashes[0].Kind != console.Warning {
 		t.Errorf("crashes %+v for a warning that taints", r.Crashes)
 	}
+	// What has been explained explains nothing that comes later, allowed or not.
+	in.Console = append(in.Console, "[    1.400000] runvm: === TAINT 544\n[    1.400000] runvm: === RUN TestC\n"...)
+	in.Allow = []Allowed{{Title: "^WARNING in fuse_copy_page$", Reason: "known"}}
+	r = Judge(in)
+	if r.Verdict != Crash || len(r.Crashes) != 2 || !strings.Contains(r.Reason, "TestB: kernel tainted (B: bad page)") {
+		t.Errorf("%s: %s, crashes %+v for a second taint without a message", r.Verdict, r.Reason, r.Crashes)
+	}
+}
+
+// Tests that run in parallel wait for each other: one that was not on its turn
+// when the guest died has not begun, and the crash is not its.
+func TestParallelTestsThatWaited(t *testing.T) {
+	t.Parallel()
+	in := good()
+	const out = "\x16=== RUN   TestA\n\x16=== PAUSE TestA\n\x16=== RUN   TestB\n\x16=== PAUSE TestB\n\x16=== CONT  TestA\n"
+	in.Records, in.End = records(out), EndReset
+	in.Console = []byte(booted + warning)
+	r := Judge(in)
+	want := map[string]Verdict{"TestA": Crash, "TestB": Incomplete, "TestC": Incomplete}
+	for _, test := range r.Programs[0].Tests {
+		if test.Verdict != want[test.Name] || test.Open != (test.Name == "TestA") {
+			t.Errorf("%s: %s (%s), open %v", test.Name, test.Verdict, test.Reason, test.Open)
+		}
+	}
 }
 
 const leakCount = "[    1.200000] kmemleak: 2 new suspected memory leaks (see /sys/kernel/debug/kmemleak)\n"

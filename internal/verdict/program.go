@@ -81,6 +81,14 @@ func (t *trace) elapsed() time.Duration {
 // open says that the program was started and has not ended.
 func (t *trace) open() bool { return t.start != nil && t.exit == nil }
 
+// taint is the kernel's after the program, 0 where it is not known.
+func (t *trace) taint() int64 {
+	if t.exit == nil {
+		return 0
+	}
+	return max(0, t.exit.Taint)
+}
+
 func (t *trace) ok() bool { return t.exit != nil && t.exit.Code == 0 && t.exit.Signal == 0 }
 
 // program judges one planned program by what it left, without the console.

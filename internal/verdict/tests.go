@@ -22,8 +22,9 @@ type tally struct {
 // An outcome is a test while its events still come in.
 type outcome struct {
 	Test
-	open bool
-	tail sh.Tail
+	open   bool
+	paused bool // it waits for its turn among tests that run in parallel
+	tail   sh.Tail
 }
 
 func newTally() *tally {
@@ -43,7 +44,10 @@ func (t *tally) add(e gotest.Event) {
 	case o == nil:
 	case e.Action == gotest.ActionRun:
 		t.closeBenchmarks(e.Test)
-		o.Reached, o.open = true, true
+		o.Reached, o.open, o.paused = true, true, false
+	case e.Action == gotest.ActionPause, e.Action == gotest.ActionCont:
+		o.open = e.Action == gotest.ActionCont
+		o.paused = !o.open
 	case e.Action == gotest.ActionOutput:
 		_, _ = o.tail.Write([]byte(e.Output))
 	case e.Ended():
@@ -75,7 +79,7 @@ func (t *tally) outcome(name string) *outcome {
 }
 
 func (o *outcome) end(v Verdict, elapsed time.Duration) {
-	o.open = false
+	o.open, o.paused = false, false
 	o.Runs++
 	if v == Fail {
 		o.Failed++
@@ -126,6 +130,8 @@ func (o *outcome) missing(want int) {
 	case o.open:
 		o.Open = true
 		o.Reason = "started and never ended"
+	case o.paused:
+		o.Reason = "waited for its turn"
 	case o.Runs < want:
 		o.Reason = plural(o.Runs, "result") + " of " + plural(want, "run")
 	default:
