@@ -73,3 +73,20 @@ func TestFramesOfAKernelWithoutNames(t *testing.T) {
 		t.Errorf("frames (-want +got):\n%s", d)
 	}
 }
+
+// WARN and BUG say themselves where they stand.
+func TestPlaceOfAnAssertion(t *testing.T) {
+	t.Parallel()
+	for opener, want := range map[string]string{
+		"WARNING: CPU: 0 PID: 36 at drivers/misc/lkdtm/bugs.c:112 f+0xa/0x10": "drivers/misc/lkdtm/bugs.c:112",
+		"WARNING: ./include/linux/mm.h:12 at f+0xa/0x10, CPU#0: x/1":          "include/linux/mm.h:12",
+		"kernel BUG at fs/fuse/dev.c:902!":                                    "fs/fuse/dev.c:902",
+		"BUG: kernel NULL pointer dereference, address: 0000000000000000":     "",
+	} {
+		log := "[    1.000000] " + opener + "\n[    1.000001] RIP: 0010:f+0xa/0x10\n[    1.000002] Call Trace:\n[    1.000003]  g+0x1/0x2\n[    1.000004] ---[ end trace 0 ]---\n"
+		c := Find([]byte(log))[0]
+		if c.Guilty.Source != want || c.Frames[0].Source != want || c.Frames[1].Source != "" {
+			t.Errorf("%s: guilty at %q, frames %+v", opener, c.Guilty.Source, c.Frames)
+		}
+	}
+}

@@ -26,11 +26,33 @@ func (r *report) crash() Crash {
 	}
 	c.Title = scrub(strings.ReplaceAll(title, "%F", function))
 	c.Frames, c.Stacks = r.shown()
+	r.place(&c)
 	c.Damage = r.damage(named && c.Guilty.Func == "")
 	c.Corrupted = c.Damage != ""
 	c.Text = r.text()
 	c.Fingerprint = fingerprint(c.Kind, c.Fault, c.Title, r.meaningful())
 	return c
+}
+
+// asserted is the place of WARN() and BUG() in their opener.
+var asserted = regexp.MustCompile(`(?:WARNING: |ernel BUG |\bat )(?:\./)?([a-zA-Z0-9_-][a-zA-Z0-9_./-]{1,200}\.(?:[chS]|rs):[0-9]+)[! ]`)
+
+// place gives the frame that the CPU stopped at the line in which the opener
+// says that it did.
+func (r *report) place(c *Crash) {
+	m := asserted.FindStringSubmatch(r.body.rows[0].text + " ")
+	if m == nil || len(r.pointers) == 0 {
+		return
+	}
+	stopped := []*Frame{&c.Guilty}
+	if len(c.Frames) > 0 {
+		stopped = append(stopped, &c.Frames[0])
+	}
+	for _, f := range stopped {
+		if f.Exact && f.Source == "" && f.Line == r.pointers[0].Line {
+			f.Source = m[1]
+		}
+	}
 }
 
 // bare says that of lockdep's report nothing but the headline is left.

@@ -231,7 +231,7 @@ func TestFlakyTestsAreTold(t *testing.T) {
 		"ktap":      "ok 1 TestAlpha # flaky: failed 1 of 2 runs\n",
 		"github":    "::warning title=flaky%3A example.com/crash/crash TestAlpha::flaky: failed 1 of 2 runs\n",
 		"md":        "| pass | example.com/crash/crash TestAlpha |",
-		"html":      "<li>1 flaky</li>",
+		"html":      "<b>1</b> flaky</li>",
 	} {
 		if got := render(t, format, s); !strings.Contains(got, want) {
 			t.Errorf("%s: no %q", format, want)
@@ -255,6 +255,31 @@ func TestAllowedComplaintsFailNothing(t *testing.T) {
 	}
 	if got := render(t, "html", s); !strings.Contains(got, "known here") {
 		t.Error("the page does not tell of what was allowed")
+	}
+}
+
+// TestPageShowsWhatAHungGuestDid has the stacks that the guest gave when it was
+// asked, and for each failure the command that runs just that one.
+func TestPageShowsWhatAHungGuestDid(t *testing.T) {
+	t.Parallel()
+	s := recorded(t, "fail")
+	test := &s.Report.Programs[0].Tests[0]
+	test.Verdict, test.Reason = verdict.Hang, "x.test (pid 7) is blocked in waits_for_ever"
+	s.Report.Stuck = &console.Stuck{
+		Blocked: []console.Task{{Name: "x.test", PID: 7, Frames: []console.Frame{{Func: "waits_for_ever", Source: "fs/x.c:12"}}}},
+		Held:    []console.Held{{Name: "x.test", PID: 7, Lock: "&x->lock", At: console.Frame{Func: "takes_it"}}},
+	}
+	got := render(t, "html", s)
+	for _, want := range []string{
+		"x.test (pid 7) is blocked", "<td>waits_for_ever</td><td>fs/x.c:12</td>", "holds or waits for &amp;x-&gt;lock", "<td>takes_it</td>",
+		"-run &#39;^" + test.Name + "$&#39; ",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q", want)
+		}
+	}
+	if hung, failed := strings.Index(got, `class="card failure hang"`), strings.Index(got, `class="card failure fail"`); hung < 0 || failed < hung {
+		t.Errorf("the hang at %d, the failure at %d: want what is worse first", hung, failed)
 	}
 }
 

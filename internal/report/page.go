@@ -8,7 +8,6 @@ import (
 	"io"
 	"path"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 
@@ -43,6 +42,7 @@ func HTML(w io.Writer, s Source) error {
 // A page is what the template shows.
 type page struct {
 	Title, Verdict, Reason, Kernel string
+	When                           string
 	Counts                         []count
 	Failures                       []failure
 	NotReached                     []string
@@ -59,8 +59,8 @@ type page struct {
 
 // A count is how many tests ended in one way.
 type count struct {
-	Word string
-	N    int
+	Word, Class string
+	N           int
 }
 
 // A failure is one thing that went wrong.
@@ -69,6 +69,7 @@ type failure struct {
 	Short                                             bool // Output is shown unfolded
 	Crashes                                           []complaint
 	MoreCrashes                                       int
+	Stuck                                             []framed // what a guest that hung was doing
 }
 
 // A complaint is one complaint of the kernel.
@@ -105,7 +106,7 @@ func newPage(s Source) *page {
 	r := s.Report
 	p := &page{
 		Title: "runvm: " + string(r.Verdict), Verdict: string(r.Verdict), Reason: plain(r.Reason), Kernel: kernelName(r.Run.Kernel),
-		Facts: facts(r), Recipe: recipe(r), Command: plain(sh.Quote(r.Run.Machine.Command...)),
+		When: when(r), Facts: facts(r), Recipe: recipe(r), Command: plain(sh.Quote(r.Run.Machine.Command...)),
 	}
 	p.Notes = allowed(s)
 	for _, n := range r.Notes {
@@ -123,6 +124,25 @@ func newPage(s Source) *page {
 		p.TailNote = fmt.Sprintf("the last %d lines", len(e.lines))
 	}
 	return p
+}
+
+// when is "2026-11-26 02:46 UTC, 22 s, 4 guests".
+func when(r *verdict.Report) string {
+	var parts []string
+	if !r.Run.Started.IsZero() {
+		parts = append(parts, r.Run.Started.UTC().Format("2006-01-02 15:04 UTC"))
+	}
+	var took time.Duration
+	for _, s := range r.Run.Stages {
+		took += s.Elapsed
+	}
+	if took > 0 {
+		parts = append(parts, seconds(took))
+	}
+	if n := len(r.Guests); n > 0 {
+		parts = append(parts, number(n, "guest"))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // kernelName is "linux 6.12.117+linux-6.12, debug profile".
@@ -146,26 +166,40 @@ func (p *page) tests(s Source, all []suite) {
 			if flaky(e) {
 				word = "flaky"
 			}
-			if suite.name != runSuite || wrong(e.Verdict) {
-				counts[word]++
-				p.row(s, suite, e)
+			if suite.name == runSuite && !wrong(e.Verdict) {
+				continue
 			}
+			if !strings.Contains(e.Name, "/") { // as the terminal counts
+				counts[word]++
+			}
+			p.row(s, suite, e)
 		}
 	}
-	slices.SortStableFunc(p.Rows, func(a, b row) int { return cmp.Compare(order(a), order(b)) })
+	slices.SortStableFunc(p.Rows, func(a, b row) int { return cmp.Compare(order(a.Verdict), order(b.Verdict)) })
+	slices.SortStableFunc(p.Failures, func(a, b failure) int { return cmp.Compare(order(a.Verdict), order(b.Verdict)) })
 	for _, word := range []string{"broken", "crashed", "hung", "without end", "failed", "not reached", "flaky", "skipped", "passed"} {
 		if counts[word] > 0 {
-			p.Counts = append(p.Counts, count{word, counts[word]})
+			p.Counts = append(p.Counts, count{word, classes()[word], counts[word]})
 		}
 	}
 }
 
-// order puts what went wrong before what did not.
-func order(r row) int {
-	if wrong(verdict.Verdict(r.Verdict)) {
-		return 0
+// order puts what is worse before what is not so bad; a skip is no worse than
+// a pass.
+func order(v string) int {
+	all := []verdict.Verdict{verdict.Broken, verdict.Crash, verdict.Hang, verdict.Fail, verdict.Incomplete}
+	if i := slices.Index(all, verdict.Verdict(v)); i >= 0 {
+		return i
 	}
-	return 1
+	return len(all)
+}
+
+// classes are the colours of counts.
+func classes() map[string]string {
+	return map[string]string{
+		"broken": "broken", "crashed": "crash", "hung": "hang", "without end": "incomplete", "failed": "fail",
+		"not reached": "incomplete", "flaky": "incomplete", "skipped": "skipped", "passed": "pass",
+	}
 }
 
 // row adds a test to the table and, when it tells what is wrong, to the
@@ -199,10 +233,16 @@ func newFailure(s Source, suite suite, e entry, id string) failure {
 	f := failure{ID: id, Verdict: string(e.Verdict), Program: line(suite.name), Test: line(e.Name), Reason: line(e.Reason)}
 	lines := strings.Split(strings.TrimRight(plain(e.Output), "\n"), "\n")
 	f.Output, f.Short = strings.Join(lines[max(0, len(lines)-pageOutput):], "\n"), len(lines) <= shortOutput
+	if len(lines) == 1 && strings.HasPrefix(lines[0], "=== RUN ") {
+		f.Output = ""
+	}
 	for i := range s.Report.Programs {
 		if p := &s.Report.Programs[i]; p.ID == suite.name {
-			f.Again = command(s.Report, p)
+			f.Again = command(s.Report, alone(p, e.Name))
 		}
+	}
+	if e.Verdict == verdict.Hang {
+		f.Stuck = stuck(s.Report.Stuck)
 	}
 	for i, c := range e.crashes {
 		if i == pageCrashes {
@@ -212,6 +252,43 @@ func newFailure(s Source, suite suite, e entry, id string) failure {
 		f.Crashes = append(f.Crashes, newComplaint(s, c))
 	}
 	return f
+}
+
+// alone is p with no other test than the one called name, if it has that.
+func alone(p *verdict.Program, name string) *verdict.Program {
+	one := *p
+	for i := range p.Tests {
+		if p.Tests[i].Name == name {
+			one.Tests = p.Tests[i : i+1]
+		}
+	}
+	return &one
+}
+
+// pageStuck bounds the tasks of a hung guest whose stacks are shown.
+const pageStuck = 12
+
+// stuck are the stacks of what runs and of what is blocked in a hung guest.
+func stuck(s *console.Stuck) []framed {
+	if s == nil {
+		return nil
+	}
+	var all []framed
+	add := func(how string, tasks []console.Task) {
+		for _, t := range tasks {
+			if len(all) < pageStuck {
+				all = append(all, newFramed(line(fmt.Sprintf("%s (pid %d) %s", t.Name, t.PID, how)), t.Frames, ""))
+			}
+		}
+	}
+	add("runs", s.CPUs)
+	add("is blocked", s.Blocked)
+	for _, h := range s.Held {
+		if len(all) < pageStuck {
+			all = append(all, newFramed(line(fmt.Sprintf("%s (pid %d) holds or waits for %s", h.Name, h.PID, h.Lock)), []console.Frame{h.At}, ""))
+		}
+	}
+	return all
 }
 
 func newComplaint(s Source, c verdict.Complaint) complaint {
@@ -281,65 +358,4 @@ func complains(text string) bool {
 		}
 	}
 	return false
-}
-
-// A chart is a picture of durations.
-type chart struct {
-	Bars   []bar
-	Height int // of the picture, in pixels
-}
-
-// A bar is one line of a chart.
-type bar struct {
-	Label, Time, Note, Class string
-	Width                    float64 // percent of the chart, at most chartWidth
-	Y, TextY                 int     // pixels
-}
-
-const (
-	barHeight  = 24 // distance of two bars, in pixels
-	chartWidth = 42 // the longest bar, in percent: what is left is for words
-)
-
-func (c *chart) add(label, note, class string, d, longest time.Duration) {
-	b := bar{Label: label, Time: seconds(d), Note: note, Class: class, Y: c.Height + 4, TextY: c.Height + 16}
-	if longest > 0 {
-		b.Width = chartWidth * d.Seconds() / longest.Seconds()
-	}
-	c.Bars = append(c.Bars, b)
-	c.Height += barHeight
-}
-
-func stageChart(stages []verdict.Stage) chart {
-	var longest time.Duration
-	for _, s := range stages {
-		longest = max(longest, s.Elapsed)
-	}
-	var c chart
-	for _, s := range stages {
-		c.add(line(s.Name), line(s.Note), "stage", s.Elapsed, longest)
-	}
-	return c
-}
-
-// slowest is the picture of the top-level tests that took longest.
-func slowest(all []suite) chart {
-	var tests []entry
-	for _, suite := range all {
-		for _, e := range suite.cases {
-			if e.Elapsed >= 10*time.Millisecond && !strings.Contains(e.Name, "/") {
-				e.Name = path.Base(suite.name) + " " + e.Name
-				tests = append(tests, e)
-			}
-		}
-	}
-	sort.SliceStable(tests, func(i, j int) bool { return tests[i].Elapsed > tests[j].Elapsed })
-	var c chart
-	for i, e := range tests {
-		if i == pageSlow {
-			break
-		}
-		c.add(line(e.Name), "", string(e.Verdict), e.Elapsed, tests[0].Elapsed)
-	}
-	return c
 }

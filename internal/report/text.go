@@ -263,7 +263,8 @@ const (
 // stuck shows the stacks of what a hung guest was doing.
 func (t *text) stuck(p *verdict.Program) {
 	s := t.report.Stuck
-	if s == nil || p.Verdict != verdict.Hang {
+	hung := func(t verdict.Test) bool { return t.Verdict == verdict.Hang }
+	if s == nil || p.Verdict != verdict.Hang && !slices.ContainsFunc(p.Tests, hung) {
 		return
 	}
 	for i, task := range append(slices.Clone(s.CPUs), s.Blocked...) {

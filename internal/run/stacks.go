@@ -202,7 +202,10 @@ func (d *stackDecoder) table(module string) *symbol.Table {
 		return nil
 	}
 	t, err := symbol.Open(d.ctx, file, index)
-	if err != nil && !errors.Is(err, symbol.ErrNoDebugInfo) {
+	switch {
+	case errors.Is(err, symbol.ErrNoDebugInfo) && module == "":
+		d.note = "the kernel was built without debug information, which the profile debug has"
+	case err != nil && !errors.Is(err, symbol.ErrNoDebugInfo):
 		d.note = err.Error()
 	}
 	d.tables[module] = t

@@ -1,6 +1,9 @@
 package verdict
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // A Guest is one VM of a run that took several.
 type Guest struct {
@@ -36,10 +39,16 @@ func Merge(r, next *Report, retry int) *Report {
 		c.Console = next.Run.Console
 		r.Crashes = append(r.Crashes, c)
 	}
+	if r.Stuck == nil {
+		r.Stuck = next.Stuck
+	}
 	for i := range min(len(r.Allow), len(next.Allow)) {
 		r.Allow[i].Used = r.Allow[i].Used || next.Allow[i].Used
 	}
 	for _, note := range next.Notes {
+		if slices.Contains(r.Notes, note) {
+			continue
+		}
 		r.Notes = append(r.Notes, fmt.Sprintf("guest %d: %s", len(r.Guests)+1, note))
 	}
 	r.Guests = append(r.Guests, g)
