@@ -25,7 +25,8 @@ type Options struct {
 	// goroutine. It must be quick: the guest waits for it.
 	OnRecord func(wire.Record)
 	// Silence ends a run in which neither console nor results said anything
-	// for that long; 0 is no such clock.
+	// for that long; 0 is no such clock. Time in which the host was too busy to
+	// run the guest does not count.
 	Silence time.Duration
 	// Deadline ends a run that lasts longer; 0 is no such clock.
 	Deadline time.Duration

@@ -17,6 +17,8 @@ const (
 	offTime   = 2 * time.Second  // from the guest's last event to QEMU's exit
 	panicTime = 5 * time.Second  // from the panic to the reset that follows
 	drainTime = 10 * time.Second // from QEMU's exit until all it said is written
+
+	minSilence = 100 * time.Millisecond // between two looks at the clock of silence
 )
 
 // Run boots m and returns when it is over. An error means that there was no
@@ -181,6 +183,7 @@ func (r *run) record(rec wire.Record) {
 // watch returns when the run is over, its reason set; QEMU may still be there.
 func (r *run) watch(ctx context.Context) error {
 	deadline := expiry(r.options.Deadline)
+	quiet := newSilence(r.options.Silence, r.process.cmd.Process.Pid)
 	silence := expiry(r.options.Silence)
 	var grace <-chan time.Time
 	for {
@@ -198,12 +201,12 @@ func (r *run) watch(ctx context.Context) error {
 			r.end(Deadline, fmt.Sprintf("not over after %v", r.options.Deadline))
 			return r.late(ctx)
 		case <-silence:
-			left := r.options.Silence - (r.since() - time.Duration(r.heard.Load()))
+			left := quiet.left(r.since(), time.Duration(r.heard.Load()))
 			if left <= 0 {
-				r.end(Silence, fmt.Sprintf("neither console nor results said anything for %v", r.options.Silence))
+				r.end(Silence, fmt.Sprintf("neither console nor results said anything for %v", quiet))
 				return r.late(ctx)
 			}
-			silence = time.After(left)
+			silence = time.After(max(left, minSilence))
 		case e := <-r.events:
 			if err := r.migration(e); err != nil {
 				return err
