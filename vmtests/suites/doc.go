@@ -4,6 +4,6 @@
 //
 //   - posixtest of go-fuse;
 //   - fsx, random operations on one file, each compared with what a byte slice
-//     says, in the manner of the program of that name. -short makes 2,000 of them,
+//     says, in the manner of the program of that name. -short makes 1,000 of them,
 //     else it is 100,000. A failure names its seed: FSX_SEED=n makes them again.
 package suites

@@ -11,7 +11,7 @@ import (
 
 // Operations on one file, and the largest that it gets, in bytes.
 const (
-	fsxOps, fsxShortOps = 100_000, 2_000
+	fsxOps, fsxShortOps = 100_000, 1_000
 	fsxSize             = 300_000
 )
 
