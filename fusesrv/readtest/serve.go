@@ -36,6 +36,7 @@ type config struct {
 
 	inKernel  bool // the server will see no READ
 	fallsBack bool // the path is not fit for what the case does
+	mayCopy   bool // the path need not be fit for one READ in ten
 }
 
 // A file is one with a pattern for contents. Its bytes end at Data where
