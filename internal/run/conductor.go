@@ -219,7 +219,7 @@ func (c *Conductor) machine(ctx context.Context, g Guest, b *Built, image *initr
 		return vm.Machine{}, err
 	}
 	m := vm.Machine{
-		Kernel: b.BzImage, Append: append(kernelArgs(), g.Append...),
+		Kernel: b.BzImage, Append: append(g.kernelArgs(), g.Append...),
 		MemoryMiB: g.MemoryMiB, CPUs: g.CPUs, Accel: picked, Deterministic: g.Deterministic, Seed: g.Seed, Net: g.Net,
 	}
 	if b.Vmlinux != "" && (b.PVH || b.BzImage == "") {
@@ -248,9 +248,15 @@ func shareTag(i int) string { return fmt.Sprintf("share%d", i) }
 // and memory wrong, so what follows would only blame the innocent; a CPU that
 // is stuck complains for ever and lets nothing else run; a task stuck for 30 s,
 // under a debug kernel on a slow machine too, is stuck, and its process with it.
-func kernelArgs() []string {
+// Not so where time counts instructions and there is a disk: while a guest is
+// idle its clock leaps from timer to timer, and the host may take a while.
+func (g Guest) kernelArgs() []string {
+	hung := "sysctl.kernel.hung_task_timeout_secs=30"
+	if g.Deterministic && g.DiskMiB > 0 {
+		hung = "sysctl.kernel.hung_task_timeout_secs=0"
+	}
 	return []string{"oops=panic", "softlockup_panic=1", "sysctl.kernel.panic_on_rcu_stall=1",
-		"sysctl.kernel.hung_task_timeout_secs=30", "sysctl.kernel.hung_task_panic=1"}
+		hung, "sysctl.kernel.hung_task_panic=1"}
 }
 
 // images returns the builder of root file systems.
