@@ -109,6 +109,11 @@ func newPage(s Source) *page {
 		When: when(r), Facts: facts(r), Recipe: recipe(r), Command: plain(sh.Quote(r.Run.Machine.Command...)),
 	}
 	p.Notes = allowed(s)
+	for i := range r.Allow {
+		if n := r.Allow[i].Note(); n != "" {
+			p.Notes = append(p.Notes, line(n))
+		}
+	}
 	for _, n := range r.Notes {
 		p.Notes = append(p.Notes, line(n))
 	}

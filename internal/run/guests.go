@@ -83,6 +83,7 @@ func (c *Conductor) next(ctx context.Context, g Guest, round int, built *Built, 
 	}
 	defer guest.close()
 	guest.live, guest.in.Retry, guest.in.Allow, guest.in.Run = rec.live, round, rec.in.Allow, rec.in.Run
+	guest.in.Run.Core = nil
 	guest.in.Run.ID, guest.in.Run.Dir, guest.in.Run.Console = rec.in.Run.ID+"/"+name, dir, filepath.Join(dir, consoleFile)
 	if _, err := c.finish(ctx, g, built, progs, guest); err != nil {
 		return nil, nil, err
@@ -111,6 +112,7 @@ func (ps *programs) unreached(report *verdict.Report) (rest *programs, reached [
 		case p.Exit == nil && len(missing) > 0 && len(missing) < len(planned.Tests):
 			rest.take(ps, i, missing)
 			planned.Tests = without(planned.Tests, missing)
+			planned.Skipped = slices.Concat(planned.Skipped, missing)
 		}
 		reached = append(reached, planned)
 	}

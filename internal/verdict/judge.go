@@ -42,8 +42,8 @@ type Planned struct {
 	Go bool
 	// Tests are the top-level tests that must report a result.
 	Tests []string
-	// Skipped are other top-level tests of it that it was told to skip because
-	// other guests run them.
+	// Skipped are other top-level tests of it that other guests run: it was told
+	// to skip them, or died before they had their turn.
 	Skipped []string `json:",omitempty"`
 	// Count is how often each of them must, 0 means once.
 	Count int

@@ -303,6 +303,11 @@ func TestParallelTestsThatWaited(t *testing.T) {
 			t.Errorf("%s: %s (%s), open %v", test.Name, test.Verdict, test.Reason, test.Open)
 		}
 	}
+	// Another guest runs them: here they are not missing.
+	in.Plan = []Planned{{ID: id, Go: true, Tests: []string{"TestA"}, Skipped: []string{"TestB", "TestC"}}}
+	if r := Judge(in); len(r.Programs[0].Tests) != 1 {
+		t.Errorf("%+v", r.Programs[0].Tests)
+	}
 }
 
 const leakCount = "[    1.200000] kmemleak: 2 new suspected memory leaks (see /sys/kernel/debug/kmemleak)\n"

@@ -1,6 +1,7 @@
 package verdict
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -112,6 +113,9 @@ func (t *tally) results(plan Planned, ended, ok bool) []Test {
 	}
 	tests := make([]Test, 0, len(t.order))
 	for _, o := range t.order {
+		if t.elsewhere(plan, o.Name) {
+			continue
+		}
 		if planned[o.Name] {
 			o.missing(max(plan.Count, 1))
 		} else {
@@ -120,6 +124,13 @@ func (t *tally) results(plan Planned, ended, ok bool) []Test {
 		tests = append(tests, o.judged())
 	}
 	return tests
+}
+
+// elsewhere says that another guest runs the test called name.
+func (t *tally) elsewhere(plan Planned, name string) bool {
+	top, _, _ := strings.Cut(name, "/")
+	o := t.byName[top]
+	return slices.Contains(plan.Skipped, top) && (o == nil || o.Runs == 0)
 }
 
 // missing makes a test Incomplete that has fewer than want results.
