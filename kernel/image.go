@@ -10,7 +10,7 @@ import (
 type Request struct {
 	// Tree is the source, patches applied.
 	Tree *source.Tree
-	// Profile is "plain", "debug" or a comma-separated list of profiles,
+	// Profile is "plain", "debug", "dump" or a comma-separated list of profiles,
 	// fragments of package config and paths of *.config files; what comes
 	// later in the list wins. "" is "plain".
 	Profile string

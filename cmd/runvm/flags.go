@@ -21,7 +21,7 @@ func kernelFlags() []cli.Flag {
 		&cli.StringFlag{Name: "kernel", Value: run.Auto, HideDefault: true, Category: category, Usage: "`SOURCE` (default: the newest at hand that the patches apply to; without patches 6.12): 6.12 (Debian's linux-source-6.12, else kernel.org's newest), 6.12.63 (kernel.org), a tree, or a vmlinux or bzImage"},
 		&cli.StringFlag{Name: "base", Category: category, Usage: "build the `COMMIT` of the git tree that -kernel names, or worktree: what lies there, committed or not (default: the commit that the patches were made on, if they say and it is there; else worktree)"},
 		&cli.StringSliceFlag{Name: "patches", Category: category, Usage: "apply the series in `PATCHES`: a folder, a mail, an mbox or Maildir with its thread, -, TREE:BASE..TIP, or a Message-ID (repeatable; see help am)"},
-		&cli.StringFlag{Name: "profile", Value: "plain", Category: category, Usage: "configuration `NAME`: plain, debug, or a comma-separated list with *.config files of yours"},
+		&cli.StringFlag{Name: "profile", Value: "plain", Category: category, Usage: "configuration `NAME`: plain, debug, dump, or a comma-separated list with *.config files of yours"},
 		&cli.StringFlag{Name: "config", Category: category, Usage: "start from the .config in `FILE` instead of tinyconfig"},
 		&cli.IntFlag{Name: "j", Category: category, HideDefault: true, Usage: "run `N` compilers at once (default: one a CPU)"},
 		verboseFlag(),
@@ -48,7 +48,7 @@ func guestFlags() []cli.Flag {
 		&cli.IntFlag{Name: "disk", HideDefault: true, Category: category, Usage: "give the guest an empty virtio disk of `MIB`, /dev/vda, which is gone afterwards"},
 		&cli.DurationFlag{Name: "silence", Value: 2 * time.Minute, Category: category, Usage: "give up when neither console nor tests said anything for `TIME`"},
 		&cli.DurationFlag{Name: "timeout", Value: 10 * time.Minute, Category: category, Usage: "give up when the guest has run for `TIME`"},
-		&cli.BoolFlag{Name: "dump", Category: category, Usage: "keep the memory of a guest that hangs or panics, as a core for gdb"},
+		&cli.BoolFlag{Name: "dump", Category: category, Usage: "keep the memory of a guest that hangs or panics, as a core for gdb; crash and drgn read it with -profile dump"},
 		&cli.StringFlag{Name: "o", Category: category, Usage: "keep the run in `DIR` (default: a new folder in the cache)"},
 	}
 }

@@ -48,6 +48,9 @@ func facts(r *verdict.Report) []fact {
 		guests = append(guests, string(g.Verdict))
 	}
 	add("guests", strings.Join(guests, ", "))
+	for _, command := range r.Run.Core {
+		add("core", command)
+	}
 	if !r.Run.Started.IsZero() {
 		add("started", r.Run.Started.UTC().Format("2006-01-02 15:04:05 UTC"))
 	}

@@ -69,6 +69,9 @@ func (t *text) foot() {
 	if len(r.Run.Stages) > 0 {
 		t.line("stages   %s", stages(r.Run.Stages))
 	}
+	for _, command := range r.Run.Core {
+		t.line("core     %s", clean(command))
+	}
 	if r.Run.Dir != "" {
 		t.line("run      %s", r.Run.Dir)
 	}

@@ -12,7 +12,6 @@ import (
 
 	"github.com/runvm/runvm/initramfs"
 	"github.com/runvm/runvm/internal/gotest"
-	"github.com/runvm/runvm/internal/sh"
 	"github.com/runvm/runvm/internal/verdict"
 	"github.com/runvm/runvm/internal/vm"
 	"github.com/runvm/runvm/internal/wire"
@@ -227,10 +226,22 @@ func (c *Conductor) boot(ctx context.Context, g Guest, built *Built, progs *prog
 			return "", context.Cause(ctx)
 		}
 		if result.Core {
-			c.say("core: %s", sh.Quote("gdb", built.Vmlinux, core))
+			c.tellCore(built, core, rec)
 		}
 		return milestones(result), rec.ended(machine, result)
 	})
+}
+
+// tellCore says and records how the guest's memory is read.
+func (c *Conductor) tellCore(built *Built, core string, rec *recorder) {
+	commands, hint := readers(built, core)
+	for _, command := range commands {
+		c.say("core: %s", command)
+	}
+	if hint != "" {
+		c.say("core: %s", hint)
+	}
+	rec.in.Run.Core = commands
 }
 
 // emptyDisk makes a file of zeroes that takes no room.

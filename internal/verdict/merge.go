@@ -39,6 +39,7 @@ func Merge(r, next *Report, retry int) *Report {
 		c.Console = next.Run.Console
 		r.Crashes = append(r.Crashes, c)
 	}
+	r.Run.Core = append(r.Run.Core, next.Run.Core...)
 	if r.Stuck == nil {
 		r.Stuck = next.Stuck
 	}

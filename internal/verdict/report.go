@@ -146,7 +146,9 @@ type Run struct {
 	Console string    `json:"console,omitempty"`
 	Started time.Time `json:"started,omitzero"`
 	// Again is the command without -run and programs: "runvm test -kernel 6.12".
-	Again   []string `json:"again,omitempty"`
+	Again []string `json:"again,omitempty"`
+	// Core are the commands that read the guest's memory, where it was kept.
+	Core    []string `json:"core,omitempty"`
 	Kernel  Kernel   `json:"kernel"`
 	Machine Machine  `json:"machine"`
 	Stages  []Stage  `json:"stages,omitempty"`

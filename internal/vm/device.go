@@ -46,6 +46,9 @@ func (m *Machine) devices(e ends) []device {
 	if m.Net {
 		d = append(d, network())
 	}
+	if m.PauseOnPanic {
+		d = append(d, vmcoreinfo())
+	}
 	if e.ram != "" {
 		d = append(d, m.memory(e), payloadMemory(e))
 	}
@@ -208,6 +211,11 @@ func network() device {
 		kernel: []string{"ip=10.0.2.15::10.0.2.2:255.255.255.0::eth0:off:10.0.2.3"},
 	}
 }
+
+// vmcoreinfo is where a kernel with CONFIG_FW_CFG_SYSFS leaves what QEMU puts
+// into a core: where it lies and how its structures look, without which drgn
+// and crash have to guess.
+func vmcoreinfo() device { return device{qemu: []string{"-device", "vmcoreinfo"}} }
 
 // memory puts the guest's memory into a file. A guest that boots shares it
 // with the file, one that resumes has a copy on write.

@@ -76,7 +76,8 @@ type Machine struct {
 	TTY bool
 
 	// PauseOnPanic stops the guest when its kernel panics, before it has said
-	// all of it, so that its memory can be dumped; see Options.Core.
+	// all of it, so that its memory can be dumped; see Options.Core. The kernel
+	// can leave a note for the core's readers.
 	PauseOnPanic bool
 
 	tscKHz int64 // frequency of the time stamp counter the guest sees, 0 unknown

@@ -84,7 +84,7 @@ func TestLoadList(t *testing.T) {
 		}
 	}
 	for list, want := range map[string]string{
-		"fast":           `profile "fast" is unknown: use debug, plain or`,
+		"fast":           `profile "fast" is unknown: use debug, dump, plain or`,
 		"plain,":         `profile "" is unknown`,
 		"./no.config":    "read fragment",
 		"../../../etc/x": "read fragment",
