@@ -295,19 +295,6 @@ func TestCompileErrorsNameTheTreesFile(t *testing.T) {
 	}
 }
 
-func TestKilledMakeLosesItsObjects(t *testing.T) {
-	t.Parallel()
-	k := newToy(t)
-	k.files["behave"] = "kill -KILL $$"
-	if _, err := k.build(); err == nil {
-		t.Fatal("a make that was killed passed")
-	}
-	k.files["behave"] = ":"
-	if image := k.mustBuild(); image.Meta.Steps != 2 {
-		t.Errorf("%d steps: objects of a make that was killed were trusted", image.Meta.Steps)
-	}
-}
-
 func TestCancelLeavesTheLaneUsable(t *testing.T) {
 	t.Parallel()
 	k := newToy(t)

@@ -37,25 +37,25 @@ func (b *Builder) openLane(ctx context.Context, p *plan) (*lane, error) {
 		return nil, err
 	}
 	l.unlock = unlock
-	if err := l.prepare(); err != nil {
+	if err := l.prepare(ctx); err != nil {
 		unlock()
 		return nil, err
 	}
 	return l, nil
 }
 
-// prepare makes the folders, and throws away objects that a make which died
-// without a chance to tidy up may have left half-written.
-func (l *lane) prepare() error {
+// prepare makes the folders, and sees to what a make that was killed has left.
+func (l *lane) prepare(ctx context.Context) error {
 	if err := os.MkdirAll(l.dir, 0o755); err != nil {
 		return fmt.Errorf("make cache folder: %w", err)
 	}
 	now := time.Now()
 	_ = os.Chtimes(l.dir, now, now) // a lane is as old as its last use
-	if _, err := os.Stat(l.running()); err == nil {
-		if err := discard(l.obj); err != nil {
-			return err
-		}
+	if err := l.settle(ctx); err != nil {
+		return err
+	}
+	if err := l.salvage(); err != nil {
+		return err
 	}
 	if err := os.MkdirAll(l.obj, 0o755); err != nil {
 		return fmt.Errorf("make cache folder: %w", err)
@@ -64,9 +64,6 @@ func (l *lane) prepare() error {
 }
 
 func (l *lane) close() { l.unlock() }
-
-// running is the mark of objects that a make is working on.
-func (l *lane) running() string { return filepath.Join(l.obj, ".runvm-running") }
 
 // discard removes a folder at once for those who look, and then for good.
 func discard(dir string) error {
@@ -95,11 +92,8 @@ func (l *lane) checkout(ctx context.Context) error {
 // takes of Linux 6.12.
 const guess = 1770
 
-// compile runs make, marked and counted.
+// compile runs make, counted.
 func (l *lane) compile(ctx context.Context) error {
-	if err := os.WriteFile(l.running(), nil, 0o644); err != nil {
-		return fmt.Errorf("mark %s: %w", l.obj, err)
-	}
 	whole := !l.exists("vmlinux")
 	total := 0
 	if whole {
@@ -114,9 +108,6 @@ func (l *lane) compile(ctx context.Context) error {
 	},
 		"-j"+strconv.Itoa(l.jobs), "KBUILD_BUILD_VERSION=runvm-"+l.key[:shortKey], "vmlinux", "bzImage")
 	step.Done("")
-	if m == nil || !m.died {
-		_ = os.Remove(l.running())
-	}
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -22,24 +21,16 @@ const maxLog = 64 << 20
 // to report errors of their own.
 const grace = 2 * time.Second
 
-// A made is what came of one run of make.
-type made struct {
-	*reader
-	// died says that make was killed before it could remove what it had
-	// half-written.
-	died bool
-}
-
 // make runs make in the lane's source with the targets and variables given.
 // Its output is appended to the log; steps is told how many commands it ran.
 // The error is one of this package's types.
-func (l *lane) make(ctx context.Context, steps func(int), args ...string) (*made, error) {
+func (l *lane) make(ctx context.Context, steps func(int), args ...string) (*reader, error) {
 	log, err := os.OpenFile(l.log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("open build log: %w", err)
 	}
 	defer log.Close()
-	m := &made{reader: &reader{log: log, room: maxLog, step: steps, trim: []string{l.src + "/", l.obj + "/"}}}
+	m := &reader{log: log, room: maxLog, step: steps, trim: []string{l.src + "/", l.obj + "/"}}
 	making, stop := context.WithCancel(ctx)
 	defer stop()
 	// After an error each of make's children would go on to the end of its
@@ -47,11 +38,12 @@ func (l *lane) make(ctx context.Context, steps func(int), args ...string) (*made
 	m.stopped = func() { time.AfterFunc(grace, stop) }
 	cmd := l.command(making, args)
 	cmd.Stdout, cmd.Stderr = m, m
-	// Pdeathsig is about the thread that starts make: it must not end before.
-	runtime.LockOSThread()
+	end, err := l.begin(cmd)
+	if err != nil {
+		return nil, err
+	}
 	err = cmd.Run()
-	runtime.UnlockOSThread()
-	m.died = killed(err) == syscall.SIGKILL
+	end(killed(err) != syscall.SIGKILL && m.killed == "" && !m.full)
 	if err == nil || ctx.Err() != nil {
 		return m, err
 	}
@@ -98,7 +90,7 @@ func killed(err error) syscall.Signal {
 
 // diagnose turns make's failure and what it wrote into an error that says
 // whose fault it is.
-func (l *lane) diagnose(m *made, err error) error {
+func (l *lane) diagnose(m *reader, err error) error {
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
 		return &MissingTool{Tool: "make", For: "building a kernel"}

@@ -61,7 +61,7 @@ func FuzzReader(f *testing.F) {
 		if _, err := r.Write([]byte(text)); err != nil {
 			t.Fatal(err)
 		}
-		err := (&lane{plan: &plan{tree: &source.Tree{Name: "toy"}}}).diagnose(&made{reader: r}, errors.New("exit status 2"))
+		err := (&lane{plan: &plan{tree: &source.Tree{Name: "toy"}}}).diagnose(r, errors.New("exit status 2"))
 		for _, line := range r.complaints() {
 			if len(line) > maxMessage {
 				t.Errorf("message of %d bytes", len(line))

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/runvm/runvm/kernel/compiled"
@@ -84,18 +84,16 @@ func (l *lane) targets(files []string) ([]string, error) {
 func (l *lane) sparse(ctx context.Context, targets []string) ([]Complaint, error) {
 	step := l.b.step("check with sparse", 0)
 	defer step.Done("")
-	if err := os.WriteFile(l.running(), nil, 0o644); err != nil {
-		return nil, fmt.Errorf("mark %s: %w", l.obj, err)
-	}
 	limited, cancel := context.WithTimeout(ctx, sparseTime)
 	defer cancel()
 	cmd := l.command(limited, append([]string{"-k", "-j" + strconv.Itoa(l.jobs), "C=2"}, targets...))
 	out := &bounded{max: maxSparseOut}
 	cmd.Stdout, cmd.Stderr = out, out
-	err := cmd.Run()
-	if err == nil || killed(err) == 0 {
-		_ = os.Remove(l.running())
+	end, err := l.begin(cmd)
+	if err != nil {
+		return nil, err
 	}
+	end(killed(cmd.Run()) != syscall.SIGKILL)
 	if limited.Err() != nil {
 		return nil, fmt.Errorf("sparse: %w", context.Cause(limited))
 	}

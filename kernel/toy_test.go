@@ -125,12 +125,20 @@ func (k *toy) stored() []string {
 type steps struct {
 	mu    sync.Mutex
 	names []string
+	name  string // what calls then when it starts
+	then  func()
 }
+
+// on lets the start of a step whose name begins with name call then.
+func (s *steps) on(name string, then func()) { s.name, s.then = name, then }
 
 func (s *steps) Start(name string, total int64, unit progress.Unit) progress.Step {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.names = append(s.names, fmt.Sprintf("%s %d", name, total))
+	if s.then != nil && strings.HasPrefix(name, s.name) {
+		s.then()
+	}
 	return progress.Discard{}.Start(name, total, unit)
 }
 
