@@ -314,3 +314,15 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestPatchesPutTogether reads what "cat *.patch" makes of patches without a
+// signature: nothing stands between one's last line and the next one's first.
+func TestPatchesPutTogether(t *testing.T) {
+	t.Parallel()
+	const one = "From 0000000000000000000000000000000000000000 Mon Sep 17 00:00:00 2001\nFrom: A <a@b>\nSubject: [PATCH] one\n\n" +
+		"From here on all is well.\n---\ndiff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n"
+	mails, _, err := ReadFrom("stdin", strings.NewReader(one+strings.Replace(one, "one", "two", 1)))
+	if err != nil || len(mails) != 2 || mails[0].Title != "one" || mails[1].Title != "two" {
+		t.Errorf("read %d mails, %v", len(mails), err)
+	}
+}

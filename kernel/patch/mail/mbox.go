@@ -11,6 +11,11 @@ import (
 // commit message in two.
 var fromLine = regexp.MustCompile(`^From \S+ .*[0-9]{1,2}:[0-9]{2}.* [0-9]{4}\b`)
 
+// formatLine starts each mail that git format-patch writes. Nothing else says
+// this, so that it needs no empty line before it: "cat *.patch" has none where
+// the patches have no signature.
+var formatLine = regexp.MustCompile(`^From [0-9a-f]{40,64} Mon Sep 17 00:00:00 2001\r?\n`)
+
 // split returns the mails of an mbox, or the whole of a text that is none.
 func split(text []byte) [][]byte {
 	if trimmed := bytes.TrimLeft(text, "\r\n"); isFromLine(trimmed) {
@@ -22,7 +27,8 @@ func split(text []byte) [][]byte {
 		before = bytes.TrimSuffix(before, []byte("\r"))
 		// A line of a mail's text may look the same; it has no empty line
 		// before it that ends a mail.
-		if at > 0 && bytes.HasSuffix(before, []byte("\n")) && isFromLine(text[at:]) {
+		apart := bytes.HasSuffix(before, []byte("\n")) && isFromLine(text[at:])
+		if at > 0 && (apart || formatLine.Match(text[at:])) {
 			starts = append(starts, at)
 		}
 		if len(starts) > MaxMails {
