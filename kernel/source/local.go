@@ -113,11 +113,11 @@ func (l *localTree) snapshot(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	out, err := l.private(ctx, "ls-files", "-z").Output()
-	if err != nil {
+	if err := l.seed(ctx, files); err != nil {
 		return "", err
 	}
-	if err := l.seed(ctx, files); err != nil {
+	out, err := l.private(ctx, "ls-files", "-z").Output()
+	if err != nil {
 		return "", err
 	}
 	step := l.sink.Start("compare "+l.dir, 0, progress.Items)
@@ -139,6 +139,12 @@ func (l *localTree) snapshot(ctx context.Context) (string, error) {
 func (l *localTree) seed(ctx context.Context, files []string) error {
 	if _, err := os.Stat(filepath.Join(l.repo, "index")); err == nil {
 		return nil
+	}
+	if l.borrow(ctx) == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	step := l.sink.Start("read "+l.dir, int64(len(files)), progress.Items)
 	defer step.Done(fmt.Sprintf("%d files", len(files)))
