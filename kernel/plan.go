@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -84,14 +85,33 @@ func (p *plan) symbols(userConfig string, exact bool) error {
 	if userConfig == "" {
 		return nil
 	}
-	if p.user, err = readBounded(userConfig, maxConfig); err != nil {
-		return fmt.Errorf("read config: %w", err)
-	}
-	if _, err := kconfig.ReadDotConfig(strings.NewReader(string(p.user))); err != nil {
-		return fmt.Errorf("read config %s: %w", userConfig, err)
+	if p.user, err = readConfig(userConfig); err != nil {
+		return err
 	}
 	p.userSum = hexSum(p.user)
 	return nil
+}
+
+// CheckConfig says what is wrong with the file path as Request.Config.
+func CheckConfig(path string) error {
+	_, err := readConfig(path)
+	return err
+}
+
+// readConfig reads a user's .config.
+func readConfig(path string) ([]byte, error) {
+	text, err := readBounded(path, maxConfig)
+	if err != nil {
+		return nil, fmt.Errorf("read config: %w", err)
+	}
+	set, err := kconfig.ReadDotConfig(bytes.NewReader(text))
+	if err == nil && len(set) == 0 {
+		err = errors.New("no line of it sets a CONFIG_ symbol")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read config %s: %w", path, err)
+	}
+	return text, nil
 }
 
 // digest is the key of the image: everything that can change it.

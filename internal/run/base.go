@@ -91,6 +91,9 @@ func (c *Conductor) get(ctx context.Context, b *base) error {
 	if errors.Is(err, source.ErrUnknown) {
 		return usagef("%w", err)
 	}
+	if errors.Is(err, source.ErrNetwork) {
+		err = fmt.Errorf("%w; a tree that is here needs none, such as -kernel ./linux", err)
+	}
 	return err
 }
 

@@ -87,8 +87,8 @@ func TestNoSourceIsFetchedWhereNoneAtHandFits(t *testing.T) {
 	toy.know(t, "6.12", nil)
 	toy.know(t, "7.3", nil)
 	_, err := toy.on(t, Kernel{Spec: Auto}, map[string]string{"1.patch": edit("fs/none.c", 3, "x")})
-	const want = "the series applies to no source at hand (7.3.1: apply 1.patch: fs/none.c: does not exist in index; " +
-		"6.12.1: apply 1.patch: fs/none.c: does not exist in index): name one with -kernel, which fetches it"
+	const want = "the series applies to no source at hand (7.3.1: apply 1.patch: fs/none.c: the tree has no such file; " +
+		"6.12.1: apply 1.patch: fs/none.c: the tree has no such file): name one with -kernel, which fetches it"
 	if err == nil || err.Error() != want {
 		t.Errorf("%v\nwant %s", err, want)
 	}

@@ -175,6 +175,9 @@ func (c *Conductor) patch(ctx context.Context, on *base, built *Built) error {
 		}
 		built.Base, built.Series = built.Tree, on.series
 		built.Tree, built.Applied, err = patch.Apply(ctx, c.Sh, built.Tree, on.series, on.kernel.Fuzz, c.Progress)
+		if misfit := new(patch.ApplyError); errors.As(err, &misfit) {
+			err = fmt.Errorf("%w (the tree is %s)", err, Printable(built.Base.Name))
+		}
 		return fmt.Sprintf("%d applied", len(built.Applied)), err
 	})
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/runvm/runvm/internal/sh"
 	"github.com/runvm/runvm/internal/verdict"
 	"github.com/runvm/runvm/internal/vm"
+	"github.com/runvm/runvm/kernel"
+	"github.com/runvm/runvm/kernel/config"
 	"github.com/runvm/runvm/kernel/patch"
 	"github.com/runvm/runvm/kernel/source"
 )
@@ -138,6 +140,11 @@ func (k *Kernel) check() error {
 			return usagef("-patches %s: %v", spec, err)
 		}
 	}
+	if strings.Contains(k.Spec, "/") {
+		if _, err := os.Stat(k.Spec); err != nil {
+			return usagef("-kernel %s: no such file or folder", k.Spec)
+		}
+	}
 	if k.Config != "" {
 		if _, err := os.Stat(k.Config); err != nil {
 			return usagef("-config %s: no such file", k.Config)
@@ -148,6 +155,19 @@ func (k *Kernel) check() error {
 	}
 	if k.Ready() && (len(k.Patches) > 0 || k.Config != "") {
 		return usagef("-kernel %s is a ready image: -patches and -config need a source", k.Spec)
+	}
+	return k.checkConfig()
+}
+
+// checkConfig looks at what the kernel is to be configured from.
+func (k *Kernel) checkConfig() error {
+	if k.Config != "" {
+		if err := kernel.CheckConfig(k.Config); err != nil {
+			return usagef("-config: %w", err)
+		}
+	}
+	if _, err := config.Load(k.Profile, k.Config == ""); err != nil {
+		return usagef("-profile: %w", err)
 	}
 	return nil
 }

@@ -288,6 +288,12 @@ var (
 	failedAny  = regexp.MustCompile(`(?m)^(?:error|fatal): (.+)$`)
 )
 
+// inTree says in other words what git says of its index.
+var inTree = map[string]string{
+	"does not exist in index": "the tree has no such file",
+	"already exists in index": "the tree has this file already",
+}
+
 // explain turns git's complaint about p into an error that names the hunk.
 func explain(p Patch, stderr string) *ApplyError {
 	e := &ApplyError{Patch: p.Name, Reason: "git says nothing"}
@@ -296,6 +302,9 @@ func explain(p Patch, stderr string) *ApplyError {
 	}
 	if m := failedFile.FindStringSubmatch(stderr); m != nil {
 		e.File, e.Reason = m[1], m[2]
+	}
+	if said, ok := inTree[e.Reason]; ok {
+		e.Reason = said
 	}
 	if m := failedHunk.FindStringSubmatch(stderr); m != nil {
 		e.File = m[1]

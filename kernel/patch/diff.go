@@ -18,8 +18,11 @@ import (
 // them.
 func readDiff(body []byte) ([]*gitdiff.File, error) {
 	files, _, err := gitdiff.Parse(bytes.NewReader(body))
-	if err != nil || bytes.HasPrefix(body, []byte(gitHeader)) || bytes.Contains(body, []byte("\n"+gitHeader)) {
-		return files, err
+	if err != nil {
+		return nil, fmt.Errorf("its diff is damaged or cut short: %s", strings.TrimPrefix(err.Error(), "gitdiff: "))
+	}
+	if bytes.HasPrefix(body, []byte(gitHeader)) || bytes.Contains(body, []byte("\n"+gitHeader)) {
+		return files, nil
 	}
 	// A diff that git did not make: the names still have their first folder.
 	for _, f := range files {

@@ -132,7 +132,7 @@ func TestSeriesIsChosen(t *testing.T) {
 		"fix in answer":           {[]letter{p("[PATCH 1/1] a", "1", "", "a"), p("[PATCH] fixup", "2", "1", "b")}, "a", "in answer to the series, left out: t.mbox#2"},
 		"no numbers":              {[]letter{p("[PATCH] b", "1", "", "b"), p("[PATCH] a", "2", "", "a")}, "b a", ""},
 		"only answers":            {[]letter{p("Re: [PATCH] a", "1", "", "a"), {subject: "Re: [PATCH] a", id: "2", parent: "1"}}, "a", "all patches are answers"},
-		"a number without a diff": {[]letter{p("[PATCH 1/2] a", "1", "", "a"), {subject: "[PATCH 2/2] b", id: "2", parent: "1"}}, "refused: t.mbox#2: refused: it changes nothing", ""},
+		"a number without a diff": {[]letter{p("[PATCH 1/2] a", "1", "", "a"), {subject: "[PATCH 2/2] b", id: "2", parent: "1"}}, "refused: t.mbox#2: refused: there is no diff in it, it changes nothing", ""},
 		"no patch":                {[]letter{{subject: "a", id: "1"}, {subject: "Re: a", id: "2"}}, "refused: no patch in it", ""},
 		"too many":                {[]letter{p("[PATCH 1/9999] a", "1", "", "a"), p("[PATCH 2/9999] b", "2", "1", "b")}, "refused: it says that it has 9999 patches, more than 512", ""},
 		"more than there are":     {[]letter{p("[PATCH 1/1] a", "1", "", "a"), p("[PATCH 2/1] b", "2", "1", "b")}, "a b", "number 2 in a series of 1"},
@@ -200,7 +200,7 @@ func TestFolderThatIsAQueue(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	empty := folder(t, map[string]string{"0001-a.patch": asMail("[PATCH] a", change(10, "a")), "0002-b.patch": ""})
-	if _, err := Load([]string{empty}); err == nil || !strings.Contains(err.Error(), "0002-b.patch: refused: it changes nothing") {
+	if _, err := Load([]string{empty}); err == nil || !strings.Contains(err.Error(), "0002-b.patch: refused: there is no diff in it, it changes nothing") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -84,4 +84,4 @@ type Applied struct {
 var ErrRefused = mail.ErrRefused
 
 // errEmpty is a mail without a patch where one was wanted.
-var errEmpty = errors.New("it changes nothing")
+var errEmpty = errors.New("there is no diff in it, it changes nothing")

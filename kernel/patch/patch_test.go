@@ -178,8 +178,8 @@ func TestPatchThatDoesNotFitIsNamed(t *testing.T) {
 	second := strings.TrimPrefix(change(50, "y"), change(50, "y")[:strings.Index(change(50, "y"), "@@")])
 	for name, c := range map[string]struct{ diff, want string }{
 		"hunk":    {change(10, "x") + strings.Replace(second, "-50", "-fifty", 1), "apply 0002-bad.patch: hunk 2 of fs/splice.c does not apply (line 49)"},
-		"absent":  {strings.ReplaceAll(change(10, "x"), "splice.c", "none.c"), "apply 0002-bad.patch: fs/none.c: does not exist in index"},
-		"present": {create("fs/old.c", "new"), "apply 0002-bad.patch: fs/old.c: already exists in index"},
+		"absent":  {strings.ReplaceAll(change(10, "x"), "splice.c", "none.c"), "apply 0002-bad.patch: fs/none.c: the tree has no such file"},
+		"present": {create("fs/old.c", "new"), "apply 0002-bad.patch: fs/old.c: the tree has this file already"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -60,7 +60,7 @@ func kernelDir(path string) (string, error) {
 	}
 	for _, file := range []string{"Makefile", "Kconfig"} {
 		if info, err := os.Stat(filepath.Join(dir, file)); err != nil || !info.Mode().IsRegular() {
-			return "", fmt.Errorf("%w: %s has no %s", ErrNotKernel, dir, file)
+			return "", fmt.Errorf("%w: %s has no %s, want the top folder of Linux's source", ErrNotKernel, dir, file)
 		}
 	}
 	return dir, nil
