@@ -1,10 +1,12 @@
 package kernel
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -19,8 +21,8 @@ import (
 // is killed, or whose compilers are, does not: the mark that begin sets then
 // stays, and salvage sorts out what can be trusted.
 
-// lastWrites is how long before its last write a command that was killed may
-// have begun to write a file that kbuild keeps no record of.
+// lastWrites is how long before the last write of all a command that was
+// killed may have written to a file that kbuild keeps no record of.
 const lastWrites = 10 * time.Second
 
 // maxLinger bounds the wait for processes of an earlier make to end.
@@ -119,9 +121,9 @@ func (l *lane) salvage() error {
 }
 
 // removeTorn removes those files of dir, written since start, that may not be
-// whole. kbuild writes a target and then its record, .TARGET.cmd: what is newer
-// than its record was being made. Records themselves, and files without one,
-// go when they are among the last that were written.
+// whole. kbuild writes a target and then its record, .TARGET.cmd: a target
+// whose record is whole and not older is whole, too, another is not. A file
+// without a record goes when it is among the last that were written.
 func removeTorn(dir string, start time.Time) error {
 	written := map[string]time.Time{}
 	var last time.Time
@@ -144,10 +146,11 @@ func removeTorn(dir string, start time.Time) error {
 	if err != nil {
 		return err
 	}
-	for file, at := range written {
-		if last.Sub(at) > lastWrites && !overtook(file, at) {
-			continue
-		}
+	maps.DeleteFunc(written, func(file string, at time.Time) bool {
+		whole, known := recorded(file, at)
+		return known && whole || !known && last.Sub(at) > lastWrites
+	})
+	for file := range written { // not before all are judged, each by others
 		if err := os.Remove(file); err != nil {
 			return err
 		}
@@ -155,10 +158,35 @@ func removeTorn(dir string, start time.Time) error {
 	return nil
 }
 
-// overtook tells whether a file written at that time is newer than its record.
-func overtook(file string, at time.Time) bool {
-	record, err := os.Stat(filepath.Join(filepath.Dir(file), "."+filepath.Base(file)+".cmd"))
-	return err == nil && record.ModTime().Before(at)
+// recorded tells whether a file written at that time is whole as far as
+// kbuild's records go; known is false where there is none.
+func recorded(file string, at time.Time) (whole, known bool) {
+	dir, name := filepath.Split(file)
+	if target, ok := strings.CutPrefix(name, "."); ok && strings.HasSuffix(target, ".cmd") {
+		return wholeRecord(file, dir+"."+strings.TrimSuffix(target, ".cmd")+".d"), true
+	}
+	record := dir + "." + name + ".cmd"
+	info, err := os.Stat(record)
+	if err != nil {
+		return false, false
+	}
+	return !info.ModTime().Before(at) && wholeRecord(record, dir+"."+name+".d"), true
+}
+
+// wholeRecord tells whether a record has its end. One with dependencies is
+// made by scripts/basic/fixdep from a file that is removed only then, and ends
+// with a rule, $(deps_TARGET): or TARGET: $(wildcard …/objtool); one without is
+// a line.
+func wholeRecord(record, depfile string) bool {
+	if _, err := os.Lstat(depfile); err == nil {
+		return false
+	}
+	text, err := readBounded(record, maxCmd)
+	if err != nil || !bytes.HasSuffix(text, []byte("\n")) {
+		return false
+	}
+	_, deps, found := bytes.Cut(text, []byte("\nsource_"))
+	return !found || bytes.HasSuffix(deps, []byte("):\n")) || bytes.HasSuffix(deps, []byte(")\n"))
 }
 
 // replaced tells of files that are never half-written, for they are replaced

@@ -7,19 +7,24 @@ import (
 	"testing"
 )
 
-// dies lets make die after some minutes of work: a.o is whole, b.o newer than
-// its record, c.o and its record are the last that were written.
+// dies lets make die after minutes of work: a.o is whole, b.o newer than its
+// record, c.o's record cut, d.o's in the making, and of what has no record one
+// file is old and one the last that was written.
 const dies = `cd "$obj"
-touch -d '1 minute' a.o
-touch -d '2 minutes' .a.o.cmd .b.o.cmd
+echo > early
+touch -d '1 minute' [acd].o early
+touch -d '2 minutes' .[abcd].o.cmd
 touch -d '3 minutes' b.o
-touch -d '4 minutes' c.o .c.o.cmd
+truncate -s -8 .c.o.cmd
+touch -d '2 minutes' .c.o.cmd .d.o.d
+echo > late
+touch -d '4 minutes' late
 kill -KILL $$`
 
 func TestKilledMakeKeepsWhatIsWhole(t *testing.T) {
 	t.Parallel()
 	k := newToy(t)
-	k.files["c.c"] = "int c;"
+	k.files["c.c"], k.files["d.c"] = "int c;", "int d;"
 	k.files["behave"] = dies
 	if _, err := k.build(); err == nil {
 		t.Fatal("a make that was killed passed")
@@ -27,11 +32,15 @@ func TestKilledMakeKeepsWhatIsWhole(t *testing.T) {
 	k.files["behave"] = ":"
 	image := k.mustBuild()
 	log, err := os.ReadFile(image.Log)
-	if err != nil || image.Meta.Steps != 2 || strings.Contains(string(log), "a.o") {
-		t.Errorf("%d steps, want 2, of b and c: %s (%v)", image.Meta.Steps, log, err)
+	if err != nil || image.Meta.Steps != 3 || strings.Contains(string(log), "a.o") {
+		t.Errorf("%d steps, want 3, of b, c and d: %s (%v)", image.Meta.Steps, log, err)
 	}
-	if image := k.mustBuild(); !image.Cached {
-		t.Error("built twice")
+	obj, err := filepath.Glob(filepath.Join(k.b.Cache, "lane/toy-6.12/obj-*/"))
+	if err != nil || len(obj) == 0 {
+		t.Fatal(obj, err)
+	}
+	if !exists(filepath.Join(obj[0], "early")) || exists(filepath.Join(obj[0], "late")) {
+		t.Error("of the files without a record the old one was to be kept, the last one to go")
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/runvm/runvm/internal/progress"
@@ -89,6 +90,9 @@ func (s *Store) resolve(ctx context.Context, series string, old Tree) (memo, err
 // resolveElsewhere is resolve for a series this machine has no package of.
 func (s *Store) resolveElsewhere(ctx context.Context, series string, old Tree, system apt, lists map[string]int64) (memo, error) {
 	private, stale, privateErr := s.privateApt(ctx, system)
+	if errors.Is(privateErr, syscall.ENOSPC) || errors.Is(privateErr, ErrDiskFull) {
+		return memo{}, privateErr // which another source would need, too
+	}
 	if privateErr == nil {
 		pkg, err := private.find(ctx, "linux-source-"+series)
 		if err != nil {
