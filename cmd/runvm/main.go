@@ -52,12 +52,30 @@ func runvm(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "runvm: interrupted")
 		return exitInterrupted
 	}
-	fmt.Fprintf(stderr, "runvm: %s\n", run.Printable(err.Error()))
+	fmt.Fprintf(stderr, "runvm: %s%s\n", run.Printable(err.Error()), advice(err))
 	if errors.Is(err, run.ErrUsage) {
 		return usageCode()
 	}
 	return verdict.ExitNoVerdict
 }
+
+// advice is what to do about a full disk, "" where that is not the trouble.
+// Not every program that runvm calls says that it had no room.
+func advice(err error) string {
+	const room = "make room, or set XDG_CACHE_HOME to a folder that has some"
+	if run.NoRoom(err) {
+		return ": " + room
+	}
+	dir, _ := os.UserCacheDir()
+	var disk syscall.Statfs_t
+	if !errors.Is(err, run.ErrUsage) && syscall.Statfs(dir, &disk) == nil && disk.Bavail*uint64(disk.Bsize) < minRoom {
+		return fmt.Sprintf(" (the disk of %s is full: %s)", dir, room)
+	}
+	return ""
+}
+
+// minRoom is what a disk has left, in bytes, on which nothing can be done.
+const minRoom = 1 << 20
 
 // usageCode is the exit code of wrong usage. git bisect run would blame a
 // commit for a 2; at 128 and more it stops (git-bisect(1)).

@@ -115,7 +115,7 @@ func (s *System) Ensure(ctx context.Context, needs []Need) error {
 		return err
 	}
 	if still := Missing(missing); len(still) > 0 {
-		return &MissingError{still, "the packages " + strings.Join(packages(still), " ") + " are installed and did not bring them"}
+		return &MissingError{still, "installed, but not found in PATH: " + strings.Join(packages(still), " ")}
 	}
 	return nil
 }

@@ -117,6 +117,9 @@ func (c *Conductor) Build(ctx context.Context, k Kernel) (*Built, error) {
 		if err != nil {
 			return nil, usagef("-kernel %s: %w", k.Spec, err)
 		}
+		if image.BzImage == "" && !image.PVH {
+			return nil, usagef("-kernel %s: built without CONFIG_PVH, which QEMU needs: give the bzImage of the same build", k.Spec)
+		}
 		return &Built{Image: image}, nil
 	}
 	built, err := c.source(ctx, k)
@@ -337,7 +340,10 @@ func (c *Conductor) runDir(out string, now time.Time) (string, error) {
 		if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
 			return "", usagef("-o %s: the folder is not empty", out)
 		}
-		return dir, os.MkdirAll(dir, 0o755)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return "", usagef("-o %s: %w", out, err)
+		}
+		return dir, nil
 	}
 	parent := filepath.Join(c.Cache, "run")
 	if err := os.MkdirAll(parent, 0o755); err != nil {

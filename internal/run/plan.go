@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/runvm/runvm/internal/gotest"
@@ -27,6 +28,12 @@ var ErrUsage = errors.New("usage")
 // usagef returns an error that is an ErrUsage and reads as the format says.
 func usagef(format string, args ...any) error {
 	return &usageError{fmt.Errorf(format, args...)}
+}
+
+// NoRoom says that err is a full disk. Programs only say so.
+func NoRoom(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, source.ErrDiskFull) ||
+		strings.Contains(strings.ToLower(err.Error()), syscall.ENOSPC.Error())
 }
 
 type usageError struct{ err error }
@@ -125,6 +132,11 @@ func (p *Plan) Check() error {
 	if p.Retry < 0 || p.Retry > MaxRetry {
 		return usagef("-retry-failed %d: want 0 to %d", p.Retry, MaxRetry)
 	}
+	for _, t := range p.Targets {
+		if !p.exists(t) {
+			return usagef("%s: no such file or folder", t)
+		}
+	}
 	return p.Kernel.check()
 }
 
@@ -213,6 +225,20 @@ func (g *Guest) check() error {
 		}
 	}
 	return nil
+}
+
+// exists tells whether something is there for a target; of import paths and
+// patterns the go command has to say.
+func (p *Plan) exists(target string) bool {
+	isPath := strings.HasPrefix(target, "./") || strings.HasPrefix(target, "../") || filepath.IsAbs(target)
+	if !isPath || strings.Contains(target, "...") {
+		return true
+	}
+	if !filepath.IsAbs(target) {
+		target = filepath.Join(p.Dir, target)
+	}
+	_, err := os.Stat(target)
+	return err == nil
 }
 
 // split sorts Targets into Go package patterns and files to run as they are.

@@ -112,6 +112,9 @@ func (s *Store) resolveElsewhere(ctx context.Context, series string, old Tree, s
 		return memo{}, fmt.Errorf("no package linux-source-%s (%w), nor from kernel.org (%w)", series, privateErr, err)
 	}
 	have := strings.Join(private.series(ctx), ", ")
+	if have == "" && noRoom(s.Dir) {
+		return memo{}, fmt.Errorf("package lists: %w", ErrDiskFull) // apt-get did not mind
+	}
 	return memo{}, fmt.Errorf("no package linux-source-%s (there are: %s), nor from kernel.org (%w)", series, have, err)
 }
 

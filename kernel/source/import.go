@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -74,7 +75,7 @@ func filter(cmd *sh.Cmd, use func(io.Reader) error) error {
 	if waitErr != nil {
 		waitErr = &sh.Error{Name: cmd.Args[0], Stderr: tail.String(), Err: waitErr}
 	}
-	if useErr != nil && sh.ExitCode(waitErr) <= 0 {
+	if useErr != nil && (sh.ExitCode(waitErr) <= 0 || errors.Is(useErr, ErrDiskFull)) {
 		return useErr
 	}
 	return waitErr

@@ -3,6 +3,8 @@ package source
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"path/filepath"
@@ -163,4 +165,14 @@ func FuzzPath(f *testing.F) {
 			t.Errorf("link %q to %q was accepted and is %s", path, target, to)
 		}
 	})
+}
+
+func TestFullDiskIsTheCauseWhateverWroteToIt(t *testing.T) {
+	t.Parallel()
+	// dpkg-deb exits with 2 when nobody reads on.
+	cmd := sh.Runner{}.Command(t.Context(), "", "sh", "-c", "yes; exit 2")
+	err := filter(cmd, func(io.Reader) error { return fmt.Errorf("unpack: %w", ErrDiskFull) })
+	if !errors.Is(err, ErrDiskFull) {
+		t.Errorf("error %v", err)
+	}
 }
