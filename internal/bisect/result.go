@@ -28,6 +28,8 @@ type Result struct {
 	Last  int `json:"last"`
 	// Stat is git's diffstat of patches First to Last.
 	Stat string `json:"stat"`
+	// Diff is the file that has the diff itself.
+	Diff string `json:"diff"`
 	Dir  string `json:"dir"` // of all runs
 }
 
@@ -68,6 +70,7 @@ func Text(w io.Writer, r *Result) error {
 	for line := range strings.Lines(r.Stat) {
 		fmt.Fprintf(&b, "  %s\n", clean(strings.TrimSpace(line)))
 	}
+	fmt.Fprintf(&b, "diff     %s\n", r.Diff)
 	fmt.Fprintf(&b, "symptom  %s\n", clean(r.Symptom.String()))
 	tw := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
 	for _, s := range r.Steps {

@@ -23,6 +23,7 @@ import (
 const (
 	bisectFile = "bisect.json"
 	resultFile = "result.json"
+	diffFile   = "culprit.diff"
 )
 
 // A Bisect looks for the patch of Plan's series that makes a symptom appear.
@@ -133,8 +134,8 @@ func (c *Conductor) Bisect(ctx context.Context, b Bisect) (*bisect.Result, error
 	if err != nil {
 		return nil, err
 	}
-	if result.Stat, err = s.stat(ctx, result); err != nil {
-		return nil, err
+	if err := s.showDiff(ctx, result); err != nil {
+		return nil, fmt.Errorf("diff of the culprit: %w", err)
 	}
 	return result, writeJSON(filepath.Join(s.dir, resultFile), result)
 }

@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -236,13 +237,20 @@ func (s *bisection) result(marks map[int]bisect.Mark) (*bisect.Result, error) {
 	return r, nil
 }
 
-// stat is git's summary of what the patches that r names change.
-func (s *bisection) stat(ctx context.Context, r *bisect.Result) (string, error) {
-	out, err := s.full.Base.Git(ctx, s.c.Sh, "diff-tree", "--stat=76", s.tree(r.First-1), s.tree(r.Last)).Output()
+// showDiff gives r what the patches that it names change: git's summary, and a
+// file with all of it.
+func (s *bisection) showDiff(ctx context.Context, r *bisect.Result) error {
+	from, to := s.tree(r.First-1), s.tree(r.Last)
+	stat, err := s.full.Base.Git(ctx, s.c.Sh, "diff-tree", "--stat=76", from, to).Output()
 	if err != nil {
-		return "", fmt.Errorf("diffstat: %w", err)
+		return err
 	}
-	return strings.TrimRight(string(out), "\n"), nil
+	diff, err := s.full.Base.Git(ctx, s.c.Sh, "diff-tree", "-p", from, to).Output()
+	if err != nil {
+		return err
+	}
+	r.Stat, r.Diff = strings.TrimRight(string(stat), "\n"), filepath.Join(s.dir, diffFile)
+	return os.WriteFile(r.Diff, diff, 0o644)
 }
 
 // tree is the id of the tree of position n.
