@@ -1,5 +1,5 @@
-// Package stolenpageeio shows that reads of pages which the kernel took out of
-// another file fail with EIO.
+// Package stolenpageeio shows that pages which the kernel took out of another
+// file are thrown away and read again.
 package stolenpageeio
 
 import (
@@ -9,8 +9,8 @@ import (
 	"github.com/runvm/runvm/vmtests/guest"
 )
 
-// TestMovedPagesCanBeRead reads a file whose server answers with SPLICE_F_MOVE.
-func TestMovedPagesCanBeRead(t *testing.T) {
+// TestMovedPagesAreReadOnce reads a file whose server answers with SPLICE_F_MOVE.
+func TestMovedPagesAreReadOnce(t *testing.T) {
 	guest.Need(t)
 	rawfuse.ReadMoved(t)
 }
