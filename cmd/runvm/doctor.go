@@ -13,7 +13,6 @@ import (
 
 	"github.com/runvm/runvm/internal/distro"
 	"github.com/runvm/runvm/internal/run"
-	"github.com/runvm/runvm/internal/sh"
 	"github.com/runvm/runvm/internal/vm"
 )
 
@@ -58,7 +57,7 @@ func doctorAction(ctx context.Context, c *cli.Command) error {
 		return err
 	}
 	if len(missing) > 0 {
-		fmt.Fprintf(cond.Out, "\nto install what is missing: %s\n", sh.Quote(append([]string{"sudo"}, distro.Command(missing)...)...))
+		fmt.Fprintf(cond.Out, "\nto install what is missing: %s\n", distro.Type(missing))
 		return exitCode(1)
 	}
 	return nil

@@ -106,7 +106,7 @@ func (s *System) Ensure(ctx context.Context, needs []Need) error {
 	}
 	prefix, ok := s.rights(ctx)
 	if !ok {
-		return &MissingError{missing, "type: sudo " + sh.Quote(install...)}
+		return &MissingError{missing, "type: " + Type(missing)}
 	}
 	for _, n := range missing {
 		fmt.Fprintf(s.Out, "install %-15s %s\n", n.Package, n.Why)
@@ -118,6 +118,16 @@ func (s *System) Ensure(ctx context.Context, needs []Need) error {
 		return &MissingError{still, "installed, but not found in PATH: " + strings.Join(packages(still), " ")}
 	}
 	return nil
+}
+
+// Type is what a user types to install what is missing: a line that does on a
+// machine whose package lists were never fetched, and on one without sudo.
+func Type(missing []Need) string {
+	script := "apt-get update; " + sh.Quote(Command(missing)...)
+	if _, err := exec.LookPath("sudo"); err != nil {
+		return sh.Quote("su", "-", "-c", script)
+	}
+	return sh.Quote("sudo", "sh", "-c", script)
 }
 
 // install runs apt-get; where its lists are empty or old it renews them once.

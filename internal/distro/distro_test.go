@@ -60,11 +60,17 @@ func TestEnsureInstallsAndSaysWhy(t *testing.T) {
 }
 
 func TestEnsureWithoutRightsPrintsTheCommand(t *testing.T) {
-	s, _, _ := system(t, "ID=debian\n", false)
-	err := s.Ensure(t.Context(), need)
-	want := "missing runvm-test-tool: type: sudo apt-get -y --no-install-recommends install runvm-test-package"
-	if err == nil || err.Error() != want {
-		t.Errorf("error %v\nwant  %s", err, want)
+	s, _, dir := system(t, "ID=debian\n", false)
+	const script = "'apt-get update; apt-get -y --no-install-recommends install runvm-test-package'"
+	for _, want := range []string{"sudo sh -c " + script, "su - -c " + script} {
+		err := s.Ensure(t.Context(), need)
+		if want := "missing runvm-test-tool: type: " + want; err == nil || err.Error() != want {
+			t.Errorf("error %v\nwant  %s", err, want)
+		}
+		if err := os.Remove(filepath.Join(dir, "sudo")); err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		t.Setenv("PATH", dir) // where there is no sudo, now
 	}
 }
 
