@@ -60,6 +60,22 @@ func (b *Builder) Sparse(ctx context.Context, req Request, files []string) ([]Co
 
 // targets are the objects of those files that the configuration builds.
 func (l *lane) targets(files []string) ([]string, error) {
+	tree, err := l.compiled()
+	if err != nil {
+		return nil, err
+	}
+	var targets []string
+	for _, f := range files {
+		if tree.Builds(f) && len(targets) < maxSparse {
+			targets = append(targets, strings.TrimSuffix(f, ".c")+".o")
+		}
+	}
+	return targets, nil
+}
+
+// compiled is what kbuild's makefiles say of the lane's source as it is
+// configured.
+func (l *lane) compiled() (*compiled.Tree, error) {
 	text, err := readBounded(l.dotConfig(), maxConfig)
 	if err != nil {
 		return nil, err
@@ -68,17 +84,10 @@ func (l *lane) targets(files []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	tree := &compiled.Tree{Config: config, Read: func(name string) ([]byte, bool) {
+	return &compiled.Tree{Config: config, Read: func(name string) ([]byte, bool) {
 		text, err := readBounded(filepath.Join(l.src, name), maxConfig)
 		return text, err == nil
-	}}
-	var targets []string
-	for _, f := range files {
-		if tree.Builds(f) && len(targets) < maxSparse {
-			targets = append(targets, strings.TrimSuffix(f, ".c")+".o")
-		}
-	}
-	return targets, nil
+	}}, nil
 }
 
 func (l *lane) sparse(ctx context.Context, targets []string) ([]Complaint, error) {

@@ -102,10 +102,14 @@ func (s *shown) amount() string {
 	return fmt.Sprintf("%d of %d%s", done, total, unit)
 }
 
+// telling is the part of the whole, a fiftieth, from which on a step's pace
+// says something.
+const telling = 50
+
 // left is the estimate, once there is something to estimate from.
 func (s *shown) left(now time.Time) string {
 	took := now.Sub(s.start)
-	if s.total <= 0 || s.done <= 0 || s.done > s.total || took < 2*time.Second {
+	if s.total <= 0 || s.done < s.total/telling || s.done <= 0 || s.done >= s.total || took < 2*time.Second {
 		return ""
 	}
 	left := time.Duration(float64(took) * float64(s.total-s.done) / float64(s.done))

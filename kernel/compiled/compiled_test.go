@@ -205,3 +205,16 @@ func FuzzRegions(f *testing.F) {
 		}
 	})
 }
+
+func TestObjectsAreCounted(t *testing.T) {
+	t.Parallel()
+	tree := toy()
+	// Six folders' archives, fs/open.o fs/read.o fuse.o dev.o core.o main.o.
+	if got := tree.Objects(); got != 12 {
+		t.Errorf("%d objects, want 12", got)
+	}
+	tree.Config["FUSE_DAX"] = "y"
+	if got := tree.Objects(); got != 13 {
+		t.Errorf("%d objects with dax.o, want 13", got)
+	}
+}
