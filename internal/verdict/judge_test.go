@@ -202,6 +202,18 @@ func TestProgramIsJudgedByItsExitCode(t *testing.T) {
 	}
 }
 
+// TestBenchmarkWithChildrenHasOneResult: -count repeats those below it.
+func TestBenchmarkWithChildrenHasOneResult(t *testing.T) {
+	t.Parallel()
+	in := good()
+	in.Plan = plan("BenchmarkX")
+	in.Plan[0].Count = 2
+	in.Records = records("\x16=== RUN   BenchmarkX\n\x16=== RUN   BenchmarkX/a\nBenchmarkX/a \t 1\t 1 ns/op\nBenchmarkX/a \t 1\t 1 ns/op\nPASS\n", exit(0), done)
+	if r := Judge(in); r.Verdict != Pass {
+		t.Errorf("verdict %s, want pass: %+v", r.Verdict, r.Programs)
+	}
+}
+
 func TestBenchmarksWithoutMessagesPass(t *testing.T) {
 	t.Parallel()
 	in := good()
