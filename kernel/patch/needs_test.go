@@ -14,7 +14,7 @@ func TestPrerequisitesAreFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	id := func(rev string) string {
-		out, err := exec.Command("sh", "-c", "git -C "+dir+" -c diff.noprefix=false format-patch --stdout -1 "+rev+" | git patch-id --stable").Output()
+		out, err := exec.Command("sh", "-c", "git -C "+dir+" -c diff.noprefix=false -c format.signOff=false format-patch --stdout -1 "+rev+" | git patch-id --stable").Output()
 		if err != nil {
 			t.Fatal(err)
 		}
