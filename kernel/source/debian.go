@@ -155,7 +155,7 @@ func (s *Store) downloadDeb(ctx context.Context, dir string, pkg *debPackage) (s
 	step := s.sink().Start("download "+pkg.name+" "+pkg.version, pkg.size, progress.Bytes)
 	done := make(chan struct{})
 	go showGrowth(step, dir, pkg.size, done)
-	err := pkg.apt.download(ctx, dir, pkg)
+	err := withRoom(ctx, func() bool { return noRoom(dir) }, func(ctx context.Context) error { return pkg.apt.download(ctx, dir, pkg) })
 	close(done)
 	step.Done("")
 	if err != nil {

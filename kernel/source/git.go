@@ -116,12 +116,6 @@ func toolError(err error, tool, purpose string) error {
 	return err
 }
 
-// noRoom tells whether the disk that holds dir has less than 1 MiB left.
-func noRoom(dir string) bool {
-	var disk syscall.Statfs_t
-	return syscall.Statfs(dir, &disk) == nil && disk.Bavail*uint64(disk.Bsize) < 1<<20
-}
-
 // noSpace reads the three ways git and xz have of saying so.
 func noSpace(stderr string) bool {
 	return strings.Contains(stderr, "No space left on device") || strings.Contains(stderr, "Disk quota exceeded") ||

@@ -164,13 +164,17 @@ func (s *Store) privateApt(ctx context.Context, system apt) (private apt, stale 
 		return apt{}, "", err
 	}
 	step := s.sink().Start("get Debian's package lists", 0, progress.Bytes)
-	err = aptError(private.command(ctx, "", "apt-get", "-q", "-o", "APT::Update::Error-Mode=any", "update").Run())
+	err = withRoom(ctx, func() bool { return noRoom(dir) }, func(ctx context.Context) error {
+		return aptError(private.command(ctx, "", "apt-get", "-q", "-o", "APT::Update::Error-Mode=any", "update").Run())
+	})
 	step.Done("")
 	switch {
 	case err == nil:
 		return private, "", renameio.WriteFile(stamp, nil, 0o644)
 	case ctx.Err() != nil:
 		return apt{}, "", err
+	case errors.Is(err, ErrDiskFull):
+		return apt{}, "", fmt.Errorf("get Debian's package lists: %w", err)
 	case !errors.Is(err, ErrNetwork):
 		// One suite that is expired or signed by a newer key takes nothing from
 		// the others: apt keeps the lists it could check, and only those.
