@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"path"
 	"strings"
 
 	"github.com/runvm/runvm/internal/sh"
@@ -110,6 +111,15 @@ func allowed(s Source) []string {
 		}
 	}
 	return all
+}
+
+// seriesName is what stands in a kernel's name for patches that were given as
+// spec: a folder's or file's name, or standard input.
+func seriesName(spec string) string {
+	if spec == "-" {
+		return "stdin"
+	}
+	return strings.TrimSuffix(path.Base(spec), ".patch")
 }
 
 // number is "1 test", "2 tests".

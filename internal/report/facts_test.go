@@ -27,3 +27,12 @@ func TestPatchesThatWereNotCompiledAreNoted(t *testing.T) {
 		t.Errorf("many: %d lines, the last %q", len(all), all[len(all)-1])
 	}
 }
+
+func TestSeriesAreNamed(t *testing.T) {
+	t.Parallel()
+	for spec, want := range map[string]string{"-": "stdin", "a/fix.patch": "fix", "patches/linux-6.12": "linux-6.12", "t.mbox": "t.mbox"} {
+		if got := seriesName(spec); got != want {
+			t.Errorf("%s is named %s, want %s", spec, got, want)
+		}
+	}
+}

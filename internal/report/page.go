@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"html/template"
 	"io"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -154,7 +153,7 @@ func when(r *verdict.Report) string {
 func kernelName(k verdict.Kernel) string {
 	s := "linux " + k.Version
 	for _, p := range k.Patches {
-		s += "+" + strings.TrimSuffix(path.Base(p), ".patch")
+		s += "+" + seriesName(p)
 	}
 	if k.Profile != "" {
 		s += ", " + k.Profile + " profile"

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -125,7 +124,7 @@ func (t *text) kernel() string {
 		s += " " + k.Version
 	}
 	for _, p := range k.Patches {
-		s += "+" + strings.TrimSuffix(filepath.Base(p), ".patch")
+		s += "+" + seriesName(p)
 	}
 	if k.Key != "" {
 		s += " (" + k.Key[:min(12, len(k.Key))] + ")"
