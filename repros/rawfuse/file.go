@@ -16,8 +16,13 @@ func (s *Server) lookup(q *Request) error {
 	if err != nil || file < 0 || file >= len(s.files) {
 		return s.Reply(q.Unique, unix.ENOENT, nil)
 	}
+	return s.ReplyStruct(q, s.Entry(file))
+}
+
+// Entry is the answer to LOOKUP of a file.
+func (s *Server) Entry(file int) fuse.EntryOut {
 	node := Node(file)
-	return s.ReplyStruct(q, fuse.EntryOut{NodeId: node, EntryValid: forever, AttrValid: forever, Attr: s.attr(node)})
+	return fuse.EntryOut{NodeId: node, EntryValid: forever, AttrValid: forever, Attr: s.attr(node)}
 }
 
 func (s *Server) attrOut(node uint64) fuse.AttrOut {
