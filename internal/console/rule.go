@@ -89,13 +89,17 @@ func (r *reader) open(l line) (*rule, []string) {
 // after it left out, in bytes.
 const minOpener = 4
 
-// lockdepOff stands in lists of held locks, those of reports too, once lockdep
-// has complained.
-const lockdepOff = "INFO: lockdep is turned off."
+// notice says that text, although it looks like an opener, complains of
+// nothing. lockdep's stands in lists of held locks, those of reports too, once
+// it has complained; the other one is of a machine that is slow, and comes when
+// CPUs are asked for their stacks.
+func notice(text string) bool {
+	return text == "INFO: lockdep is turned off." || strings.HasPrefix(text, "INFO: NMI handler (")
+}
 
 func (r *reader) match(l line) (*rule, []string) {
 	text := string(l.text)
-	if text == lockdepOff {
+	if notice(text) {
 		return nil, nil
 	}
 	var seen pairs

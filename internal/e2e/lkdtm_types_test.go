@@ -41,7 +41,7 @@ func bugs() map[string][]outcome {
 func stacks() map[string][]outcome {
 	smashed := []outcome{
 		crash(console.FaultStack, "kernel panic: stack is corrupted in {}"),
-		kasan("stack-out-of-bounds Write").by("__lkdtm_CORRUPT_STACK", "KASAN sees the write, before the canary is read"),
+		kasan("stack-out-of-bounds Write").by("(?:__)?lkdtm_CORRUPT_STACK(?:_STRONG)?", "KASAN sees the write, before the canary is read"),
 		oops().by("full_proxy_write", "without STACKPROTECTOR the smashed return address is jumped to; callers are lost"),
 	}
 	guard := func(says string) []outcome {
@@ -63,6 +63,7 @@ func stacks() map[string][]outcome {
 		"REPORT_STACK":         {survives("Stack offset: ", "only tells an offset")},
 		"REPORT_STACK_CANARY": {
 			survives("ok: stack canaries differ", "only compares two threads: their canaries differ"),
+			kasan("stack-out-of-bounds Read").by("__lkdtm_REPORT_STACK_CANARY", "it looks for its canary behind an array, which KASAN sees"),
 			without("STACKPROTECTOR"),
 		},
 		"STACK_GUARD_PAGE_LEADING":  guard("FAIL: accessed page before stack!"),
@@ -83,7 +84,7 @@ func stuck() map[string][]outcome {
 		"HARDLOCKUP": {hard, stall, hangs("interrupts are off and no other CPU watches; runvm's clock ends it")},
 		"SMP_CALL_LOCKUP": {
 			crash(console.FaultSoftLockup, "BUG: soft lockup in {}").by("smp_call_function_single", "waits for the other CPU, which loops"),
-			hard, stall,
+			hard.by("(?:__)?lkdtm_SMP_CALL_LOCKUP", "what the other CPU was asked to run; this one notices"), stall,
 			survives("FAIL: no other online CPUs", "needs two CPUs"),
 		},
 		"SPINLOCKUP": {
@@ -208,7 +209,7 @@ func others() map[string][]outcome {
 	timing := func(done string) []outcome {
 		return []outcome{
 			survives(done, "only counts, and takes its time"),
-			hangs("only counts, four thousand million times: emulation is too slow for runvm's clock here"),
+			hangs("only counts, four thousand million times: under emulation that takes more than the time it is given, however busy the host is"),
 		}
 	}
 	return map[string][]outcome{
