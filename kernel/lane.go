@@ -110,6 +110,11 @@ func (l *lane) compile(ctx context.Context) error {
 	return nil
 }
 
+// besides is about how many commands make runs for what is no object of the
+// kernel proper: headers, tools, the compressed image, links. Linux 6.12 has
+// 325 of them in a tiny kernel and 337 in plain, 7.3 has 363.
+const besides = 340
+
 // ahead is about how many commands make will run for an image that was never
 // finished: what the configuration asks for, less what has its record.
 func (l *lane) ahead() int {
@@ -117,7 +122,6 @@ func (l *lane) ahead() int {
 	if err != nil {
 		return 0
 	}
-	const perObject = 1.22 // Linux 6.12 and 7.3, plain: headers, tools, the compressed image, links
 	done := 0
 	_ = filepath.WalkDir(l.obj, func(_ string, d fs.DirEntry, err error) error {
 		if err == nil && strings.HasPrefix(d.Name(), ".") && strings.HasSuffix(d.Name(), ".cmd") {
@@ -125,7 +129,7 @@ func (l *lane) ahead() int {
 		}
 		return nil // what cannot be read is not counted
 	})
-	return max(int(perObject*float64(tree.Objects()))-done, 0)
+	return max(tree.Objects()+besides-done, 0)
 }
 
 func (l *lane) exists(name string) bool {
