@@ -48,7 +48,7 @@ func guestFlags() []cli.Flag {
 		&cli.IntFlag{Name: "disk", HideDefault: true, Category: category, Usage: "give the guest an empty virtio disk of `MIB`, /dev/vda, which is gone afterwards"},
 		&cli.DurationFlag{Name: "silence", Value: 2 * time.Minute, Category: category, Usage: "give up when neither console nor tests said anything for `TIME`"},
 		&cli.DurationFlag{Name: "timeout", Value: 10 * time.Minute, Category: category, Usage: "give up when the guest has run for `TIME`"},
-		&cli.BoolFlag{Name: "dump", Category: category, Usage: "keep the memory of a guest that hangs or panics, as a core for gdb; crash and drgn read it with -profile dump"},
+		&cli.BoolFlag{Name: "dump", Category: category, Usage: "keep the memory of a guest that hangs or panics, as a core for gdb; -profile dump has the types that crash and drgn need"},
 		&cli.StringFlag{Name: "o", Category: category, Usage: "keep the run in `DIR` (default: a new folder in the cache)"},
 	}
 }

@@ -25,7 +25,7 @@ func readers(built *Built, core string) (commands []string, hint string) {
 	}
 	commands = append(commands, sh.Quote("gdb", built.Vmlinux, core))
 	if !hasTypes(built.Vmlinux, built.Config) {
-		return commands, "this kernel has no debug information with types: with -profile dump crash and drgn can read it"
+		return commands, "this kernel has no debug information with types, which -profile dump has and crash and drgn need"
 	}
 	commands = append(commands, sh.Quote("crash", built.Vmlinux, core))
 	if noted(core) {
