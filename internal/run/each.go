@@ -58,6 +58,7 @@ type stepper struct {
 	first      int    // patches that every kernel has
 	dir        string
 	checkpatch *kernel.Checkpatch
+	builds     int // the last prefix that builds
 	result     each.Result
 }
 
@@ -100,7 +101,8 @@ func (e *stepper) findCheckpatch(ctx context.Context) error {
 
 // step does all for the prefix of n patches. An error is this machine's.
 func (e *stepper) step(ctx context.Context, n int) (*each.Step, error) {
-	built, before := e.full.prefix(e.first+n), e.full.prefix(e.first+n-1)
+	// What sparse says of a kernel that does not build is not all.
+	built, before := e.full.prefix(e.first+n), e.full.prefix(e.first+e.builds)
 	last := built.Applied[e.first+n-1]
 	step := &each.Step{Number: n, Patch: applied(built.Applied, nil)[e.first+n-1]}
 	// The objects of the kernel before are there now, and not after the build.
@@ -122,6 +124,8 @@ func (e *stepper) step(ctx context.Context, n int) (*each.Step, error) {
 	}
 	if step.Build != "" { // which says it already
 		fresh = slices.DeleteFunc(fresh, kernel.Complaint.IsError)
+	} else {
+		e.builds = n
 	}
 	step.Complaints = kernel.New(old, fresh)
 	style, err := e.style(ctx, n)
