@@ -3,6 +3,7 @@ package rsplice
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -109,7 +110,10 @@ func TestFolioWithADirtyBlock(t *testing.T) {
 		done <- err
 	}()
 	parts := 0
-	for waiting := true; waiting; {
+	for waiting, end := true, time.Now().Add(patience); waiting; {
+		if time.Now().After(end) {
+			t.Fatal("the read does not return")
+		}
 		select {
 		case err := <-done:
 			fails(t, "read of a block whose READ failed", err, unix.EIO)

@@ -37,6 +37,16 @@ func (s *server) answer(t *testing.T, req request) {
 	}
 }
 
+// answerAll is answer for the READs of a whole file.
+func (s *server) answerAll(t *testing.T) {
+	t.Helper()
+	for left := int(s.size); left > 0; {
+		req := s.next(t)
+		s.answer(t, req)
+		left -= req.size
+	}
+}
+
 func newSocket(t *testing.T) (near, far int) {
 	t.Helper()
 	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -66,11 +76,7 @@ func cloneOf(t *testing.T, s *server) int {
 func TestReaderGetsWhatWasFilled(t *testing.T) {
 	each(t, func(t *testing.T, s *server) {
 		r := s.read(t, 0, int(s.size))
-		for left := int(s.size); left > 0; {
-			req := s.next(t)
-			s.answer(t, req)
-			left -= req.size
-		}
+		s.answerAll(t)
 		r.gets(t, s, int(s.size))
 		if s.copied > 0 {
 			t.Errorf("%d READs were answered by copying", s.copied)
@@ -98,11 +104,7 @@ func TestAsynchronousReadIsFilled(t *testing.T) {
 	s := mountWith(t, directIO, rsplice.InitFlag|initAsyncDIO)
 	s.async = true
 	r := s.read(t, 0, int(s.size))
-	for left := int(s.size); left > 0; {
-		req := s.next(t)
-		s.answer(t, req)
-		left -= req.size
-	}
+	s.answerAll(t)
 	r.gets(t, s, int(s.size))
 }
 

@@ -34,11 +34,7 @@ func TestLargeFoliosAreFilled(t *testing.T) {
 	needLargeFolios(t)
 	s := mountSize(t, keepCache, rsplice.InitFlag, largePages)
 	r := s.read(t, 0, int(s.size))
-	for left := int(s.size); left > 0; {
-		req := s.next(t)
-		s.answer(t, req)
-		left -= req.size
-	}
+	s.answerAll(t)
 	r.gets(t, s, int(s.size))
 	if n := s.compound(t); n == 0 {
 		t.Error("no page of the file belongs to a large folio: nothing is tested")
