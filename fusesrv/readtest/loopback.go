@@ -10,8 +10,7 @@ import (
 // of the test, and returns where it is mounted. Names and attributes do not time
 // out, so nothing but the mount may change what is there. The server is a process
 // of its own: its READs may be for mappings of the test. At the end its counters
-// must show that READs went by p,
-// but for the few that p is not fit for.
+// must show that READs went by p, but for the few that p is not fit for.
 func Loopback(t testing.TB, p fusesrv.Path, backing string) (dir string) {
 	t.Helper()
 	Need(t, p)
