@@ -16,6 +16,11 @@ const plainEvery = 15 * time.Second
 // quiet is how long a step must last before it is worth a word.
 const quiet = time.Second
 
+// beat is how often a step is looked at that says nothing itself, as one that
+// waits for a lock. The first time is between two beats, so that a step that
+// does is not interrupted.
+const beat = time.Second
+
 // New returns a Sink that writes to w: bars when w is a terminal, lines
 // otherwise. Steps shorter than a second leave no trace, so that a run whose
 // results are all cached stays silent.
@@ -32,7 +37,11 @@ type shower struct {
 // Start opens a step.
 func (s *shower) Start(name string, total int64, unit Unit) Step {
 	now := time.Now()
-	return &shown{shower: s, name: name, total: total, unit: unit, start: now, said: now}
+	step := &shown{shower: s, name: name, total: total, unit: unit, start: now, said: now}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	step.beat = time.AfterFunc(quiet+beat/2, step.tick)
+	return step
 }
 
 type shown struct {
@@ -42,7 +51,20 @@ type shown struct {
 	unit        Unit
 	start, said time.Time
 	bar         *progressbar.ProgressBar
+	beat        *time.Timer
 	shown       bool
+	over        bool
+}
+
+// tick shows a step whatever it says of itself.
+func (s *shown) tick() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return
+	}
+	s.show(time.Now())
+	s.beat.Reset(beat)
 }
 
 // Set shows done of total.
@@ -50,7 +72,11 @@ func (s *shown) Set(done, total int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.done, s.total = done, total
-	now := time.Now()
+	s.show(time.Now())
+}
+
+// show draws the bar or, from time to time, says a line.
+func (s *shown) show(now time.Time) {
 	if now.Sub(s.start) < quiet {
 		return
 	}
@@ -87,6 +113,10 @@ func (s *shown) draw() {
 // say writes one plain line.
 func (s *shown) say(now time.Time) {
 	s.shown, s.said = true, now
+	if s.done <= 0 && s.total <= 0 {
+		fmt.Fprintf(s.w, "%s: %.0f s so far\n", s.name, now.Sub(s.start).Seconds())
+		return
+	}
 	fmt.Fprintf(s.w, "%s: %s%s\n", s.name, s.amount(), s.left(now))
 }
 
@@ -120,6 +150,8 @@ func (s *shown) left(now time.Time) string {
 func (s *shown) Done(note string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.over = true
+	s.beat.Stop()
 	took := time.Since(s.start)
 	if s.bar != nil {
 		_ = s.bar.Clear()

@@ -29,6 +29,20 @@ func TestPlainLinesTellAmountAndTimeLeft(t *testing.T) {
 	})
 }
 
+func TestAWaitIsSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		step := New(&out, false).Start("wait for another", 0, Items)
+		time.Sleep(20 * time.Second)
+		step.Done("")
+		time.Sleep(time.Minute)
+		want := "wait for another: 2 s so far\nwait for another: 16 s so far\nwait for another: 20.0 s\n"
+		if out.String() != want {
+			t.Errorf("got\n%swant\n%s", out.String(), want)
+		}
+	})
+}
+
 func TestShortStepsAreSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
