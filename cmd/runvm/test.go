@@ -26,6 +26,7 @@ func testCommand() *cli.Command {
 		&cli.IntFlag{Name: "count", Value: 1, Category: category, Usage: "run each test `N` times"},
 		&cli.StringSliceFlag{Name: "allow", Category: category, Usage: "let the kernel's complaints that `FILE` lists not fail the run (repeatable)"},
 		&cli.BoolFlag{Name: "keep-going", Category: category, Usage: "when a guest dies, run what it did not reach in another one"},
+		&cli.StringFlag{Name: "kunit", Category: category, Usage: "run the kernel's own KUnit tests that match `SUITE[.TEST]`, * for all, and without a PACKAGE nothing else; -profile plain,kunit has them"},
 		&cli.IntFlag{Name: "retry-failed", Category: category, Usage: "run tests that failed up to `N` more times; one that passes then is flaky and fails the run no longer"},
 		&cli.BoolFlag{Name: "short", Category: category, Usage: "tell long tests to be short"},
 		&cli.BoolFlag{Name: "each", Category: category, Usage: "build, boot and check the kernel with the first patch, the first two, and so on: can git bisect stop at each?"},
@@ -40,7 +41,8 @@ func testCommand() *cli.Command {
 		ArgsUsage: "[PACKAGE | SCRIPT | PROGRAM]...",
 		Description: "Builds the kernel unless it is cached, compiles the Go test packages named\n" +
 			"(default: the one here), boots one guest and runs them in it. Scripts and\n" +
-			"static programs are tests too: exit code 0 is a pass.\n\n" +
+			"static programs are tests too: exit code 0 is a pass. So are the kernel's own: the\n" +
+			"results of KUnit are read from the console, wherever there are some.\n\n" +
 			"With -each the same is done for every prefix of the -patches; beside it stands what\n" +
 			"checkpatch and sparse newly complain of, and what of a patch is not compiled.",
 		Flags:                     append(append(flags, kernelFlags()...), guestFlags()...),
@@ -76,8 +78,8 @@ func testAction(ctx context.Context, c *cli.Command) error {
 			Run: c.String("run"), Skip: c.String("skip"), Bench: c.String("bench"),
 			Count: c.Int("count"), Short: c.Bool("short"), Verbose: c.Bool("v"),
 		},
-		Allow: allow, KeepGoing: c.Bool("keep-going"), Retry: c.Int("retry-failed"),
-		Command: ontoLine(c.StringSlice("onto"), commandLine(c, "run", "o", "json", "n", "v", "each", "onto")),
+		Allow: allow, KUnit: c.String("kunit"), KeepGoing: c.Bool("keep-going"), Retry: c.Int("retry-failed"),
+		Command: ontoLine(c.StringSlice("onto"), commandLine(c, "run", "kunit", "o", "json", "n", "v", "each", "onto")),
 	}
 	if c.Bool("n") {
 		if err := plan.Check(); err != nil {

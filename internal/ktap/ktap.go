@@ -43,6 +43,8 @@ type Test struct {
 	// Output is the end of the lines before the result, at most MaxOutput
 	// bytes; empty for a test that passed.
 	Output string
+	// Line is that of its result in what was read, from 1; 0 without a result.
+	Line int
 	// Tests are its subtests.
 	Tests []Test
 }
@@ -51,6 +53,8 @@ type Test struct {
 // When it has several version lines in a row they are read as one.
 type Document struct {
 	Tests []Test
+	// Line is the last that is part of the protocol, from 1.
+	Line int
 	// Missing says that results are fewer, or more, than planned: one line.
 	Missing string
 	// Skipped is the reason behind a plan of nothing, "1..0 # SKIP no such

@@ -10,6 +10,7 @@ import (
 // of the bytes written; how they were cut into writes makes no difference.
 type Reader struct {
 	line   []byte
+	number int // of line, from 1
 	state  state
 	levels []*level // open ones; the first is the document's
 	doc    Document
@@ -63,47 +64,51 @@ func (r *Reader) Close() *Document {
 }
 
 func (r *Reader) flush() {
+	r.number++
 	line := strings.TrimRight(string(r.line), "\r\n")
 	r.line = r.line[:0]
 	indent, text := indented(line)
 	switch {
 	case r.state == foreign || text == "":
 	case r.state == reading:
-		r.take(indent, text, line)
+		if r.take(indent, text, line) {
+			r.doc.Line = r.number
+		}
 	case IsVersion(text):
-		r.state, r.levels = reading, []*level{newLevel(indent)}
+		r.state, r.levels, r.doc.Line = reading, []*level{newLevel(indent)}, r.number
 		r.levels[0].version = true
 	default:
 		r.state = foreign
 	}
 }
 
-// take handles a line of a document.
-func (r *Reader) take(indent int, text, line string) {
+// take handles a line of a document and says whether it is part of the
+// protocol.
+func (r *Reader) take(indent int, text, line string) bool {
 	at := r.at(indent)
 	if title, ok := strings.CutPrefix(text, subtestMark); ok {
 		r.subtest(indent).title = slashless(clean(title, MaxName))
-		return
+		return true
 	}
 	if bail, ok := strings.CutPrefix(text, "Bail out!"); ok && r.doc.Bail == "" {
 		r.doc.Bail = clean(bail, MaxWhy)
 		if r.doc.Bail == "" {
 			r.doc.Bail = "no reason given"
 		}
-		return
+		return true
 	}
 	if IsVersion(text) {
 		r.begin(indent)
-		return
+		return true
 	}
 	if at >= 0 {
 		if n, skip, ok := plan(text); ok {
 			r.levels[at].planned(n, skip)
-			return
+			return true
 		}
 		if t, _, ok := result(text); ok {
 			r.add(at, t)
-			return
+			return true
 		}
 	}
 	top := r.levels[len(r.levels)-1]
@@ -111,10 +116,11 @@ func (r *Reader) take(indent int, text, line string) {
 		if before, t, ok := behind(text, top.seen+1); ok {
 			top.said(before)
 			r.add(len(r.levels)-1, t)
-			return
+			return true
 		}
 	}
 	top.said(line)
+	return false
 }
 
 // at is the index of the open level with this indentation, -1 without one.
@@ -187,6 +193,7 @@ func (r *Reader) pop() *level {
 // subtests.
 func (r *Reader) add(at int, t Test) {
 	l := r.levels[at]
+	t.Line = r.number
 	if len(r.levels)-1 > at {
 		r.orphan(at + 1)
 		sub := r.pop()

@@ -163,3 +163,32 @@ func checkNames(t *testing.T, tests []Test) {
 		checkNames(t, test.Tests)
 	}
 }
+
+// TestLines finds each result in the line that it is said to be in.
+func TestLines(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("testdata/kunit.ktap")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(string(text), "\n")
+	doc := read(string(text), 7)
+	found := 0
+	var look func(tests []Test)
+	look = func(tests []Test) {
+		for _, test := range tests {
+			name, _, _ := strings.Cut(test.Name, "#")
+			if test.Line > 0 {
+				found++
+				if line := lines[test.Line-1]; !strings.Contains(line, "ok ") || !strings.Contains(line, name) {
+					t.Errorf("%s is not in line %d, %q", test.Name, test.Line, line)
+				}
+			}
+			look(test.Tests)
+		}
+	}
+	look(doc.Tests)
+	if last := lines[doc.Line-1]; found < 10 || !strings.Contains(last, "ok ") {
+		t.Errorf("%d results; the last line is %d, %q", found, doc.Line, last)
+	}
+}

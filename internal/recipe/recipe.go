@@ -118,6 +118,7 @@ type Tests struct {
 	Verbose   bool              `json:"verbose,omitempty"`
 	KeepGoing bool              `json:"keep_going,omitempty"`
 	Retry     int               `json:"retry,omitempty"`
+	KUnit     string            `json:"kunit,omitempty"` // which of the kernel's own tests ran
 	Allow     []verdict.Allowed `json:"allow,omitempty"`
 }
 

@@ -294,10 +294,13 @@ func (t *text) again(p *verdict.Program) {
 // Again returns the command that runs what went wrong in p once more; nil
 // when the report does not tell how the run was started.
 func Again(r *verdict.Report, p *verdict.Program) []string {
-	if len(r.Run.Again) == 0 || p.Arg == "" {
+	if len(r.Run.Again) == 0 || p.Arg == "" && p.ID != verdict.KernelLog {
 		return nil
 	}
 	args := append([]string(nil), r.Run.Again...)
+	if p.ID == verdict.KernelLog {
+		return append(args, "-kunit", kunitGlob(telling(p.Tests)))
+	}
 	if p.Protocol == verdict.ByKTAP { // only Go's tests can be chosen by name
 		return append(args, p.Arg)
 	}
@@ -321,6 +324,24 @@ func Again(r *verdict.Report, p *verdict.Program) []string {
 		args = append(args, "-run", "^("+strings.Join(names, "|")+")$")
 	}
 	return append(args, p.Arg)
+}
+
+// kunitGlob is the -kunit that chooses tests: one, those of a suite, or all.
+func kunitGlob(tests []verdict.Test) string {
+	suites := map[string]bool{}
+	for _, t := range tests {
+		suite, _, _ := strings.Cut(t.Name, "/")
+		suites[suite] = true
+	}
+	if len(suites) != 1 {
+		return "*"
+	}
+	words := strings.Split(tests[0].Name, "/")
+	glob := words[0]
+	if len(tests) == 1 && len(words) > 1 {
+		glob += "." + words[1]
+	}
+	return regexp.MustCompile(`[^A-Za-z0-9_.-]`).ReplaceAllString(glob, "?")
 }
 
 // pattern is the -run that chooses just the test called name. A name with

@@ -155,3 +155,24 @@ func TestAgainNamesWhatWentWrong(t *testing.T) {
 		t.Errorf("got %q, want nothing", got)
 	}
 }
+
+func TestAgainChoosesTestsOfKUnit(t *testing.T) {
+	t.Parallel()
+	fails := func(names ...string) []verdict.Test {
+		var all []verdict.Test
+		for _, n := range names {
+			all = append(all, verdict.Test{Name: n, Verdict: verdict.Fail, Reached: true})
+		}
+		return all
+	}
+	for want, tests := range map[string][]verdict.Test{
+		"list.adds": fails("list", "list/adds"), "list": fails("list", "list/adds", "list/takes"),
+		"list.of?all": fails("list", "list/of all", "list/of all/one"), "*": fails("list/adds", "other/b"),
+	} {
+		r := failed()
+		p := &verdict.Program{ID: verdict.KernelLog, Verdict: verdict.Fail, Tests: tests}
+		if got := Again(r, p); !cmp.Equal(got[len(got)-2:], []string{"-kunit", want}) {
+			t.Errorf("got %q, want %s", got, want)
+		}
+	}
+}

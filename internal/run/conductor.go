@@ -285,6 +285,7 @@ func (c *Conductor) recorder(out string, started time.Time, command []string, k 
 	if err != nil {
 		return nil, fmt.Errorf("run directory: %w", err)
 	}
+	rec.in.KUnit = progs.kunit
 	rec.in.Run = verdict.Run{
 		ID: filepath.Base(dir), Dir: dir, Console: filepath.Join(dir, consoleFile),
 		Started: started, Again: typed(named(command, k, built), dir, k, built), Kernel: c.kernelInfo(k, built),

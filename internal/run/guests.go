@@ -83,7 +83,7 @@ func (c *Conductor) next(ctx context.Context, g Guest, round int, built *Built, 
 	}
 	defer guest.close()
 	guest.live, guest.in.Retry, guest.in.Allow, guest.in.Run = rec.live, round, rec.in.Allow, rec.in.Run
-	guest.in.Run.Core = nil
+	guest.in.Run.Core, guest.in.KUnit = nil, progs.kunit
 	guest.in.Run.ID, guest.in.Run.Dir, guest.in.Run.Console = rec.in.Run.ID+"/"+name, dir, filepath.Join(dir, consoleFile)
 	if _, err := c.finish(ctx, g, built, progs, guest); err != nil {
 		return nil, nil, err
@@ -165,7 +165,7 @@ func program(report *verdict.Report, id string) *verdict.Program {
 
 // none is ps without its programs.
 func (ps *programs) none() *programs {
-	return &programs{files: ps.files, commands: ps.commands, selection: ps.selection}
+	return &programs{files: ps.files, commands: ps.commands, kunit: ps.kunit, selection: ps.selection}
 }
 
 // take adds program i of all, of whose tests only these are to run.

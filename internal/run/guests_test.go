@@ -110,3 +110,25 @@ func TestFailedAreTestsNotCrashes(t *testing.T) {
 		t.Errorf("runs %q again", got)
 	}
 }
+
+func TestTestsOfTheKernelNeedNoProgram(t *testing.T) {
+	t.Parallel()
+	c := &Conductor{}
+	p := Plan{Kernel: Kernel{Spec: Auto}, Guest: Guest{MemoryMiB: 64, CPUs: 1, Accel: "auto"}, KUnit: "list*.add", Dir: t.TempDir()}
+	if err := p.Check(); err != nil {
+		t.Fatal(err)
+	}
+	progs, err := c.programs(t.Context(), p)
+	if err != nil || len(progs.tests) > 0 || !slices.Equal(progs.kernelArgs(), []string{"kunit.enable=1", "kunit.filter_glob=list*.add"}) {
+		t.Errorf("%+v, %v, %q", progs, err, progs.kernelArgs())
+	}
+	if got := progs.none().kernelArgs(); len(got) != 2 {
+		t.Errorf("another guest has %q", got)
+	}
+	for _, glob := range []string{"a b", "a oops=panic", `"`, "a\n"} {
+		p.KUnit = glob
+		if err := p.Check(); err == nil {
+			t.Errorf("-kunit %q is taken", glob)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -109,6 +110,11 @@ type Plan struct {
 	// Targets are Go package patterns and paths of scripts and programs.
 	Targets []string
 	Select  gotest.Selection
+	// KUnit chooses the kernel's own tests, as kunit.filter_glob does, which must
+	// tell of themselves on the console: "list*", "list-kunit-test.*_add"; "" is
+	// whatever the kernel runs by itself, be it nothing. With it no Targets means
+	// no program.
+	KUnit string
 	// Allow are complaints of the kernel that do not fail the run.
 	Allow []verdict.Allowed
 	// KeepGoing runs what a guest that died did not reach in another one.
@@ -128,6 +134,9 @@ type Plan struct {
 func (p *Plan) Check() error {
 	if err := p.Guest.check(); err != nil {
 		return err
+	}
+	if !kunitGlob.MatchString(p.KUnit) {
+		return usagef("-kunit %q: want SUITE or SUITE.TEST, of letters, digits, _, - and the wildcards * ? []; ? stands for a blank too", p.KUnit)
 	}
 	if p.Retry < 0 || p.Retry > MaxRetry {
 		return usagef("-retry-failed %d: want 0 to %d", p.Retry, MaxRetry)
@@ -227,6 +236,9 @@ func (g *Guest) check() error {
 	return nil
 }
 
+// kunitGlob is what may stand in kunit.filter_glob without quotes.
+var kunitGlob = regexp.MustCompile(`^[A-Za-z0-9_.*?\[\]-]*$`)
+
 // exists tells whether something is there for a target; of import paths and
 // patterns the go command has to say.
 func (p *Plan) exists(target string) bool {
@@ -254,7 +266,7 @@ func (p *Plan) split() (patterns, files []string) {
 			patterns = append(patterns, t)
 		}
 	}
-	if len(p.Targets) == 0 {
+	if len(p.Targets) == 0 && p.KUnit == "" {
 		patterns = []string{"."}
 	}
 	return patterns, files
@@ -281,11 +293,16 @@ func (p *Plan) String() string {
 		line("build", "unless the image is in the cache")
 	}
 	patterns, files := p.split()
-	line("compile", "%s", sh.Quote(patterns...))
+	if len(patterns) > 0 {
+		line("compile", "%s", sh.Quote(patterns...))
+	}
 	if len(files) > 0 {
 		line("programs", "%s", sh.Quote(files...))
 	}
 	line("boot", "%d MiB, %d CPU, accelerator %s%s", p.Guest.MemoryMiB, p.Guest.CPUs, p.Guest.Accel, p.Guest.extras())
+	if p.KUnit != "" {
+		line("kunit", "%s", p.KUnit)
+	}
 	line("clocks", "%v of silence, %v in all", p.Guest.Silence, p.Guest.Deadline)
 	line("run", "%s", sh.Quote(p.Select.Flags()...))
 	return b.String()

@@ -149,7 +149,7 @@ func (of *cooking) tests(rec *recorder) (recipe.Tests, error) {
 	sel := of.progs.selection
 	t := recipe.Tests{
 		Commands: of.progs.commands, Run: sel.Run, Skip: sel.Skip, Bench: sel.Bench, Count: sel.Count, Short: sel.Short, Verbose: sel.Verbose,
-		KeepGoing: of.pol.keepGoing, Retry: of.pol.retry, Allow: rec.in.Allow,
+		KeepGoing: of.pol.keepGoing, Retry: of.pol.retry, KUnit: of.progs.kunit, Allow: rec.in.Allow,
 	}
 	for i, test := range of.progs.tests {
 		p := of.progs.planned[i]

@@ -45,6 +45,7 @@ const recordedFormat = 1
 type recorded struct {
 	Format  int               `json:"format"`
 	Plan    []verdict.Planned `json:"plan"`
+	KUnit   string            `json:"kunit,omitempty"`
 	End     verdict.End       `json:"end"`
 	EndNote string            `json:"end_note,omitempty"`
 	Asked   int64             `json:"asked,omitempty"`
@@ -193,7 +194,7 @@ func judgeOne(dir string) (*verdict.Report, []gotest.Event, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	in := verdict.In{Plan: rec.Plan, End: rec.End, EndNote: rec.EndNote, Asked: rec.Asked, Cut: rec.Cut, Allow: rec.Allow, Run: rec.Run}
+	in := verdict.In{Plan: rec.Plan, KUnit: rec.KUnit, End: rec.End, EndNote: rec.EndNote, Asked: rec.Asked, Cut: rec.Cut, Allow: rec.Allow, Run: rec.Run}
 	if in.Console, err = readBounded(filepath.Join(dir, consoleFile)); err != nil {
 		return nil, nil, err
 	}

@@ -182,7 +182,10 @@ func (p *replay) guest() (Guest, error) {
 // programs are the recipe's, made of files with the bytes they had.
 func (p *replay) programs() (*programs, error) {
 	t := &p.r.Tests
-	ps := &programs{commands: t.Commands, selection: gotest.Selection{
+	if !kunitGlob.MatchString(t.KUnit) {
+		return nil, usagef("%s: %q chooses no tests of KUnit", p.Path, Printable(t.KUnit))
+	}
+	ps := &programs{commands: t.Commands, kunit: t.KUnit, selection: gotest.Selection{
 		Run: t.Run, Skip: t.Skip, Bench: t.Bench, Count: t.Count, Short: t.Short, Verbose: t.Verbose,
 	}}
 	for _, f := range t.Files {

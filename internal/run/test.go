@@ -72,14 +72,15 @@ type programs struct {
 	files    []initramfs.File
 	tests    []wire.Test
 	planned  []verdict.Planned
-	commands bool // u-root's commands are needed
+	commands bool   // u-root's commands are needed
+	kunit    string // Plan.KUnit
 
 	selection gotest.Selection // of the tests of packages
 }
 
 // programs compiles p's packages and takes in its scripts and binaries.
 func (c *Conductor) programs(ctx context.Context, p Plan) (*programs, error) {
-	progs := &programs{selection: p.Select}
+	progs := &programs{selection: p.Select, kunit: p.KUnit}
 	patterns, files := p.split()
 	if len(patterns) > 0 {
 		err := c.stage("compile", func() (string, error) { return "", c.packages(ctx, p, patterns, progs) })
@@ -183,6 +184,14 @@ func (ps *programs) addFile(dir, name string) error {
 	return nil
 }
 
+// kernelArgs choose the kernel's own tests.
+func (ps *programs) kernelArgs() []string {
+	if ps.kunit == "" {
+		return nil
+	}
+	return []string{"kunit.enable=1", "kunit.filter_glob=" + ps.kunit}
+}
+
 // benchTime is for how long benchmarks run where time counts instructions, which
 // many of do not make a figure better: 30 million of them.
 const benchTime = 125 * time.Millisecond
@@ -204,7 +213,7 @@ func (ps *programs) testsIn(g Guest) []wire.Test {
 // boot makes the root file system and runs the guest, everything recorded.
 func (c *Conductor) boot(ctx context.Context, g Guest, built *Built, progs *programs, rec *recorder) error {
 	spec := initramfs.Spec{Files: progs.files, Commands: progs.commands, Plan: wire.Plan{
-		Version: wire.Version, Key: built.Short(), Tests: progs.testsIn(g), Hostname: "runvm", Shares: guestShares(g),
+		Version: wire.Version, Key: built.Short(), Tests: progs.testsIn(g), Kernel: progs.kunit != "", Hostname: "runvm", Shares: guestShares(g),
 	}}
 	var image *initramfs.Image
 	err := c.stage("image", func() (note string, err error) {
@@ -218,6 +227,7 @@ func (c *Conductor) boot(ctx context.Context, g Guest, built *Built, progs *prog
 	if err != nil {
 		return err
 	}
+	machine.Append = append(machine.Append, progs.kernelArgs()...)
 	machine.TTY, machine.PauseOnPanic = rec.tty != nil, g.Core
 	if g.DiskMiB > 0 {
 		disk := filepath.Join(rec.dir, diskFile)

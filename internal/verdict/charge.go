@@ -62,6 +62,9 @@ func (j *judge) charge() {
 			continue
 		}
 		m := j.running(all, c.Lines[0])
+		if own, ok := j.kernel.running(c.Lines[0]); ok && (len(all) == 0 || c.Lines[0] < all[0].line) {
+			m = own
+		}
 		j.complain(Complaint{Crash: c, Program: m.program, Test: m.test})
 	}
 }

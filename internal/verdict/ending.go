@@ -177,6 +177,7 @@ func (j *judge) unbooted() {
 	j.report.Tail = tail(j.in.Console, tailLines)
 	note := j.note()
 	silent := len(strings.TrimSpace(j.report.Tail)) == 0
+	own := j.report.kernelLog()
 	switch {
 	case j.in.End == EndKilled:
 		j.worsen(Broken, "runvm was stopped before the guest's init started"+note)
@@ -184,12 +185,18 @@ func (j *judge) unbooted() {
 		j.worsen(Broken, "QEMU ended before the guest's init started"+note)
 	case silent:
 		j.worsen(Broken, fmt.Sprintf("the guest printed nothing (%s): expected the kernel's first lines on its serial console; is the image a kernel for this machine, with CONFIG_SERIAL_8250_CONSOLE=y and CONFIG_PVH=y?%s", j.report.End, note))
+	case own != nil && own.Verdict == Crash:
+		// its sentence is better
 	case len(j.crashes) > 0:
 		j.own, j.why = Crash, "the kernel died before it started init: "+j.crashes[0].Title
 	case j.in.End == EndSilence, j.in.End == EndDeadline:
 		what := "the kernel hung before it started init"
 		if why := j.stuck("init"); why != "" {
 			what += ": " + why
+		}
+		if j.kernel.open != "" {
+			own.hangOpen(what + note)
+			own.worsen(Hang, join(j.kernel.open, what+note))
 		}
 		j.worsen(Hang, what+note)
 	default:

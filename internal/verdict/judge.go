@@ -11,7 +11,8 @@ import (
 
 // In is what a run left behind.
 type In struct {
-	// Plan is what was to be run. An empty plan is Broken, never a pass.
+	// Plan is what was to be run. An empty plan is Broken, never a pass, but for
+	// one with KUnit.
 	Plan []Planned
 	// Records are the guest's, in the order they came.
 	Records []wire.Record
@@ -27,6 +28,9 @@ type In struct {
 	Asked int64
 	// Cut says that Console or Records are not whole: there was too much.
 	Cut bool
+	// KUnit are the tests of the kernel's own that were asked for, as its filter
+	// has it; "" is whatever it runs.
+	KUnit string
 	// Allow are complaints that are known and do not count, as of Run.Started.
 	Allow []Allowed
 	Run   Run
@@ -88,7 +92,8 @@ type judge struct {
 	in      In
 	traces  map[string]*trace
 	crashes []console.Crash
-	done    bool             // the guest went through its whole plan
+	done    bool // the guest went through its whole plan
+	kernel  kernelTests
 	clean   int64            // the taint before the first program
 	titles  []*regexp.Regexp // of report.Allow
 	own     Verdict          // of the run itself, apart from its programs; "" is Pass
@@ -118,7 +123,7 @@ func (j *judge) stream() {
 	if n := j.in.BadRecords; n > 0 {
 		j.worsen(Incomplete, plural(n, "damaged record")+" on the results channel")
 	}
-	if len(j.in.Plan) == 0 {
+	if len(j.in.Plan) == 0 && j.in.KUnit == "" {
 		j.worsen(Broken, "no program was planned")
 	}
 }

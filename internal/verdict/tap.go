@@ -1,20 +1,14 @@
 package verdict
 
 import (
-	"bytes"
 	"fmt"
 	"regexp"
 	"strings"
 	"syscall"
 
-	"github.com/runvm/runvm/internal/console"
 	"github.com/runvm/runvm/internal/ktap"
 	"github.com/runvm/runvm/internal/wire"
 )
-
-// KernelLog is the ID of the program that stands for tests the kernel runs
-// itself and tells of in its log, as KUnit does.
-const KernelLog = "kernel log"
 
 // exitSkip is the exit code of a kselftest that does not apply here. It has
 // that meaning only for a program that speaks the protocol.
@@ -99,28 +93,4 @@ func complaint(output string) string {
 		}
 	}
 	return clip(last, maxReason)
-}
-
-// kernelLog adds the program KernelLog where the console has such results.
-func (j *judge) kernelLog() {
-	if !bytes.Contains(j.in.Console, []byte("TAP version ")) {
-		return
-	}
-	var r ktap.Reader
-	begun := false
-	for rest := j.in.Console; len(rest) > 0; {
-		var raw []byte
-		raw, rest, _ = bytes.Cut(rest, []byte("\n"))
-		line := console.Message(raw)
-		if begun = begun || ktap.IsVersion(string(line[:min(len(line), ktap.MaxLine)])); begun {
-			_, _ = r.Write(append(bytes.Clone(line), '\n'))
-		}
-	}
-	doc := r.Close()
-	if doc == nil {
-		return
-	}
-	p := Program{ID: KernelLog, Verdict: Pass}
-	p.tap(doc, nil)
-	j.report.Programs = append(j.report.Programs, p)
 }

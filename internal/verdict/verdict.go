@@ -56,14 +56,31 @@ const (
 )
 
 // ExitCode is the code runvm ends with. A kernel that never reached its first
-// program has not been tested, whatever it died of: that is ExitNoVerdict, as
-// is a run in which every test skipped itself.
+// program has not been tested, whatever it died of, unless it died in a test of
+// its own: that is ExitNoVerdict, as is a run in which every test skipped
+// itself.
 func (r *Report) ExitCode() int {
 	switch {
 	case r.Verdict == Pass:
 		return ExitPass
-	case !r.Booted, r.Verdict == Broken, r.Verdict == Skipped:
+	case !r.Booted && !r.ownFailed(), r.Verdict == Broken, r.Verdict == Skipped:
 		return ExitNoVerdict
 	}
 	return ExitWrong
+}
+
+// ownFailed says that a test of the kernel's own went wrong.
+func (r *Report) ownFailed() bool {
+	p := r.kernelLog()
+	return p != nil && p.Reached && rank(p.Verdict) > rank(Skipped)
+}
+
+// kernelLog is the program of the kernel's own tests; nil when there is none.
+func (r *Report) kernelLog() *Program {
+	for i := range r.Programs {
+		if r.Programs[i].ID == KernelLog {
+			return &r.Programs[i]
+		}
+	}
+	return nil
 }

@@ -32,6 +32,8 @@ type Plan struct {
 	Key string `json:"key,omitempty"`
 	// Tests run one after the other, each in a process group of its own.
 	Tests []Test `json:"tests"`
+	// Kernel says that there need be no Tests: the kernel has run its own.
+	Kernel bool `json:"kernel,omitempty"`
 	// Sysctls are written before the first test: "kernel.hung_task_panic": "1".
 	Sysctls map[string]string `json:"sysctls,omitempty"`
 	// Hostname is what the guest calls itself.
