@@ -4,7 +4,7 @@ KERNEL  ?= 6.12
 PATCHES ?= patches/linux-6.12
 LINT     = go tool -modfile=tools/go.mod
 
-.PHONY: help build check test host guest conformance e2e mutants series lkdtm bench bench-readpaths no-cost boots
+.PHONY: help build check test host guest conformance e2e more mutants series lkdtm bench bench-readpaths no-cost boots
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,9 @@ conformance: build ## every case of every read path, over files, sockets and mem
 
 e2e: build ## runvm itself: verdicts of kernels that really crash, hang, stay silent
 	go test -tags e2e -count 1 -timeout 60m ./internal/e2e
+
+more: build ## what needs kernels that nothing else does: KUnit, cores, modules, a kernel that moves
+	go test -tags e2e -count 1 -timeout 120m -run '^(TestMore|TestTree)$$' ./internal/e2e -more
 
 mutants: build ## each rule of rsplice(2) taken from the kernel in turn: the test for it must fail
 	go test -tags e2e -count 1 -timeout 120m -run '^TestMutants$$' -v ./internal/e2e -mutants

@@ -49,8 +49,9 @@ func ready(path string) (*Image, error) {
 		return nil, fmt.Errorf("not a file of at most %d MiB", maxReady>>20)
 	}
 	image := &Image{Built: info.ModTime(), Cached: true}
-	if release, ok := readBzImage(f); ok {
-		image.BzImage, image.Release = path, release
+	if version, ok := readBzImage(f); ok {
+		image.BzImage, image.Release = path, firstWord([]byte(version))
+		image.Vmlinux = vmlinuxOf(path, version)
 	} else if image.PVH, err = readELF(f); err == nil {
 		image.Vmlinux = path
 	} else {
@@ -80,10 +81,13 @@ const (
 	bootMagic   = 0x202 // "HdrS"
 	bootRelease = 0x20e // offset of the release from 0x200
 	maxRelease  = 128
+	maxVersion  = 1 << 10
+	maxRodata   = 256 << 20
 )
 
-// readBzImage tells whether f is a bzImage, and its release.
-func readBzImage(f io.ReaderAt) (release string, ok bool) {
+// readBzImage tells whether f is a bzImage, and its version: "6.12.117
+// (builder@host) #1 SMP Thu Jan 1 00:00:00 UTC 1970".
+func readBzImage(f io.ReaderAt) (version string, ok bool) {
 	head := make([]byte, 64<<10)
 	n, err := f.ReadAt(head, 0)
 	if err != nil && err != io.EOF || n < bootRelease+2 {
@@ -97,7 +101,42 @@ func readBzImage(f io.ReaderAt) (release string, ok bool) {
 	if at == 0x200 || at >= len(head) {
 		return "", true
 	}
-	return firstWord(head[at:]), true
+	text, _, _ := bytes.Cut(head[at:min(len(head), at+maxVersion)], []byte{0})
+	return string(text), true
+}
+
+// vmlinuxOf finds the vmlinux that the bzImage at path was made of: beside it,
+// or where kbuild leaves both. "" when there is none of that version.
+func vmlinuxOf(path, version string) string {
+	dir := filepath.Dir(path)
+	for _, file := range []string{filepath.Join(dir, "vmlinux"), filepath.Join(dir, "../../../vmlinux")} {
+		if sameBuild(file, version) {
+			return file
+		}
+	}
+	return ""
+}
+
+// sameBuild says that path is a vmlinux whose banner is of version, as a
+// bzImage has it.
+func sameBuild(path, version string) bool {
+	head, build, ok := strings.Cut(version, ") ")
+	file, err := elf.Open(path)
+	if err != nil || !ok {
+		return false
+	}
+	defer file.Close()
+	section := file.Section(".rodata")
+	if section == nil || section.Size > maxRodata {
+		return false
+	}
+	data, err := section.Data()
+	if err != nil {
+		return false
+	}
+	_, text, _ := bytes.Cut(data, []byte("Linux version "+head+") "))
+	banner, _, _ := bytes.Cut(text[:min(len(text), maxVersion)], []byte("\n"))
+	return bytes.HasSuffix(banner, []byte(") "+build))
 }
 
 // firstWord is the printable text up to the first space or end.

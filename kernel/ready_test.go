@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"bytes"
+	"debug/elf"
 	"encoding/binary"
 	"errors"
 	"os"
@@ -99,4 +100,55 @@ func FuzzReady(f *testing.F) {
 		}
 		_, _ = readELF(r)
 	})
+}
+
+// rodata is a vmlinux whose section .rodata holds text.
+func rodata(text string) []byte {
+	const names = "\x00.rodata\x00.shstrtab\x00"
+	var b bytes.Buffer
+	head := elf.Header64{Type: uint16(elf.ET_EXEC), Machine: uint16(elf.EM_X86_64), Version: 1, Ehsize: 64, Shentsize: 64, Shnum: 3, Shstrndx: 2,
+		Shoff: uint64(64 + len(text) + len(names))}
+	copy(head.Ident[:], "\x7fELF\x02\x01\x01")
+	_ = binary.Write(&b, binary.LittleEndian, head)
+	b.WriteString(text + names)
+	for _, s := range []elf.Section64{
+		{}, {Name: 1, Type: uint32(elf.SHT_PROGBITS), Off: 64, Size: uint64(len(text))},
+		{Name: 9, Type: uint32(elf.SHT_STRTAB), Off: uint64(64 + len(text)), Size: uint64(len(names))},
+	} {
+		_ = binary.Write(&b, binary.LittleEndian, s)
+	}
+	return b.Bytes()
+}
+
+func TestBzImageHasTheVmlinuxItWasMadeOf(t *testing.T) {
+	t.Parallel()
+	const banner = "\x00Linux version 6.12.117-toy (builder@host) (gcc (Debian) 12, ld 2.40) #1 SMP\n\x00"
+	for _, c := range []struct {
+		name, image, vmlinux string
+		text                 string
+		found                bool
+	}{
+		{"beside it", "bzImage", "vmlinux", banner, true},
+		{"where kbuild leaves it", "arch/x86/boot/bzImage", "vmlinux", banner, true},
+		{"elsewhere", "boot/bzImage", "vmlinux", banner, false},
+		{"of another build", "bzImage", "vmlinux", strings.Replace(banner, "#1", "#2", 1), false},
+		{"of another release", "bzImage", "vmlinux", strings.Replace(banner, "-toy", "-boy", 1), false},
+		{"of another builder", "bzImage", "vmlinux", strings.Replace(banner, "@host", "@toast", 1), false},
+		{"without a banner", "bzImage", "vmlinux", "", false},
+	} {
+		dir := t.TempDir()
+		image, vmlinux := filepath.Join(dir, c.image), filepath.Join(dir, c.vmlinux)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(image), 0o755),
+			os.WriteFile(image, bzImage("6.12.117-toy"), 0o644), os.WriteFile(vmlinux, rodata(c.text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		want := ""
+		if c.found {
+			want = vmlinux
+		}
+		got, err := (&Builder{}).Ready(image)
+		if err != nil || got.Vmlinux != want || got.BzImage != image || got.PVH {
+			t.Errorf("%s: %+v, %v", c.name, got, err)
+		}
+	}
 }

@@ -31,21 +31,26 @@ func series(t testing.TB) string {
 	return filepath.Join(repository(t), "patches", "linux-6.12")
 }
 
-// TestRunvm runs the scripts of testdata with the user's own cache and the
-// series of the main job ($SERIES), so that kernels are built once.
-func TestRunvm(t *testing.T) {
+// TestRunvm runs the scripts of testdata.
+func TestRunvm(t *testing.T) { scripts(t, "testdata") }
+
+// scripts runs those of dir with the user's own cache and the series of the
+// main job ($SERIES), so that kernels are built once, and with more variables,
+// NAME=VALUE.
+func scripts(t *testing.T, dir string, more ...string) {
 	repo := repository(t)
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		t.Fatal(err)
 	}
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata",
+		Dir:                 dir,
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("REPO", repo)
 			env.Setenv("SERIES", series(t))
 			env.Setenv("XDG_CACHE_HOME", cache)
+			env.Vars = append(env.Vars, more...)
 			env.Setenv("PATH", repo+":"+os.Getenv("PATH"))
 			for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOPATH", "GOPROXY", "GOSUMDB"} {
 				out, err := exec.Command("go", "env", name).Output()

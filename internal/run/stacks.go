@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,13 +23,15 @@ const (
 	decodeTime   = 30 * time.Second // a large kernel's first time takes 2 s
 	decodeFrames = 20_000           // of all crashes, those put into others included
 	decodeName   = 256              // bytes of a function or a path
+	maxOrder     = 4 << 20          // bytes of a modules.order
 	indexFile    = "symbols.index"
 )
 
 // symbols is what the stacks of a run are decoded with.
 type symbols struct {
 	// Vmlinux is the file that was booted, or what the booted file was made
-	// of; "" when there is none. Modules lie beside it.
+	// of; "" when there is none. Modules lie beside it, or where modules.order
+	// beside it says.
 	Vmlinux string `json:"vmlinux,omitempty"`
 	// Bytes and Modified tell whether it still is what it was.
 	Bytes    int64     `json:"bytes,omitempty"`
@@ -38,18 +41,26 @@ type symbols struct {
 	Direct bool `json:"direct,omitempty"`
 	// Index is where its index is kept.
 	Index string `json:"index,omitempty"`
+	// Modules are files that the tests brought along.
+	Modules []string `json:"modules,omitempty"`
 	// Touched are the lines of the series, only where there is something to
 	// decode.
 	Touched patch.Touched `json:"touched,omitempty"`
 }
 
-// symbols finds what decodes the stacks in a console log, if it has any.
-func (c *Conductor) symbols(ctx context.Context, built *Built, log []byte) (symbols, error) {
+// symbols finds what decodes the stacks in the console log of a run of progs,
+// if it has any.
+func (c *Conductor) symbols(ctx context.Context, built *Built, progs *programs, log []byte) (symbols, error) {
 	info, err := os.Stat(built.Vmlinux)
 	if err != nil {
 		return symbols{}, nil // a bzImage has none
 	}
 	s := symbols{Vmlinux: built.Vmlinux, Bytes: info.Size(), Modified: info.ModTime(), Direct: built.PVH || built.BzImage == "", Index: filepath.Join(built.Dir, indexFile)}
+	for _, f := range progs.files {
+		if strings.HasSuffix(f.Source, moduleSuffix) {
+			s.Modules = append(s.Modules, f.Source)
+		}
+	}
 	if built.Dir == "" {
 		// nothing is written beside a file of the user's
 		s.Index = filepath.Join(c.Cache, "symbol", built.Key+".index")
@@ -196,7 +207,7 @@ func (d *stackDecoder) table(module string) *symbol.Table {
 	}
 	file, index := d.symbols.Vmlinux, d.symbols.Index
 	if module != "" {
-		file, index = moduleFile(filepath.Dir(file), module), ""
+		file, index = d.symbols.module(module), ""
 	}
 	if file == "" {
 		return nil
@@ -212,15 +223,42 @@ func (d *stackDecoder) table(module string) *symbol.Table {
 	return t
 }
 
-// moduleFile finds a module's file in dir; the kernel writes "_" for "-".
-func moduleFile(dir, module string) string {
-	files, _ := filepath.Glob(filepath.Join(dir, "*.ko"))
-	for _, f := range files {
-		if strings.ReplaceAll(strings.TrimSuffix(filepath.Base(f), ".ko"), "-", "_") == module {
-			return f
+// moduleSuffix ends the name of a module's file.
+const moduleSuffix = ".ko"
+
+// module finds a module's file, "" when there is none: what the tests brought
+// was loaded before what the kernel's build made.
+func (s *symbols) module(name string) string {
+	dir := filepath.Dir(s.Vmlinux)
+	beside, _ := filepath.Glob(filepath.Join(dir, "*"+moduleSuffix))
+	for _, file := range slices.Concat(s.Modules, beside, ordered(dir)) {
+		// The kernel writes "_" for "-".
+		if strings.ReplaceAll(strings.TrimSuffix(filepath.Base(file), moduleSuffix), "-", "_") == name {
+			return file
 		}
 	}
 	return ""
+}
+
+// ordered are the modules of a kernel that was built in dir: modules.order
+// lists their objects, .o since Linux 6.2 and .ko before.
+func ordered(dir string) []string {
+	f, err := os.Open(filepath.Join(dir, "modules.order"))
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxOrder))
+	if err != nil {
+		return nil
+	}
+	var files []string
+	for _, path := range strings.Fields(string(text)) {
+		if filepath.IsLocal(path) {
+			files = append(files, filepath.Join(dir, strings.TrimSuffix(path, filepath.Ext(path))+moduleSuffix))
+		}
+	}
+	return files
 }
 
 // shorten bounds a name out of debug information.
@@ -229,12 +267,12 @@ func shorten(s string) string {
 }
 
 // judgeWith records what decodes the stacks of a run and judges it.
-func (c *Conductor) judgeWith(ctx context.Context, built *Built, rec *recorder) (*verdict.Report, error) {
+func (c *Conductor) judgeWith(ctx context.Context, built *Built, progs *programs, rec *recorder) (*verdict.Report, error) {
 	log, err := readBounded(filepath.Join(rec.dir, consoleFile))
 	if err != nil {
 		return nil, fmt.Errorf("judge: %w", err)
 	}
-	if rec.in.Symbols, err = c.symbols(ctx, built, log); err != nil {
+	if rec.in.Symbols, err = c.symbols(ctx, built, progs, log); err != nil {
 		return nil, fmt.Errorf("judge: %w", err)
 	}
 	report, err := rec.judge()

@@ -193,3 +193,24 @@ func TestAddressesOfAMovedKernelAreLeft(t *testing.T) {
 		}
 	}
 }
+
+// TestModulesAreFound looks for a module in each place where one may lie.
+func TestModulesAreFound(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	writeFiles(t, dir, map[string]string{
+		"modules.order": "drivers/a/one-way.o\nfs/two.ko\n../../etc/three.o\n", "four.ko": "", "two.ko": "",
+	})
+	s := symbols{Vmlinux: filepath.Join(dir, "vmlinux"), Modules: []string{"/tests/testdata/one-way.ko", "/tests/testdata/five.ko"}}
+	for name, want := range map[string]string{
+		"one_way": "/tests/testdata/one-way.ko", "five": "/tests/testdata/five.ko", "two": dir + "/two.ko", "four": dir + "/four.ko", "three": "", "absent": "",
+	} {
+		if got := s.module(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	s.Modules = nil
+	if got := s.module("one_way"); got != dir+"/drivers/a/one-way.ko" {
+		t.Errorf("in the build's folders: %q", got)
+	}
+}

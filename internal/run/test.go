@@ -44,7 +44,7 @@ func (c *Conductor) finish(ctx context.Context, g Guest, built *Built, progs *pr
 		return nil, err
 	}
 	rec.in.Run.Stages = c.stages
-	return c.judgeWith(ctx, built, rec)
+	return c.judgeWith(ctx, built, progs, rec)
 }
 
 // prepare builds the kernel and, at the same time, compiles the tests: a test
@@ -255,19 +255,19 @@ func (c *Conductor) boot(ctx context.Context, g Guest, built *Built, progs *prog
 			return "", context.Cause(ctx)
 		}
 		if result.Core {
-			c.tellCore(built, core, rec)
+			c.tellCore(ctx, built.core(core), rec)
 		}
 		return milestones(result), rec.ended(machine, result)
 	})
 }
 
 // tellCore says and records how the guest's memory is read.
-func (c *Conductor) tellCore(built *Built, core string, rec *recorder) {
-	commands, hint := readers(built, core)
+func (c *Conductor) tellCore(ctx context.Context, core core, rec *recorder) {
+	commands, hints := core.readers(func(tool string) string { return c.version(ctx, tool) })
 	for _, command := range commands {
 		c.say("core: %s", command)
 	}
-	if hint != "" {
+	for _, hint := range hints {
 		c.say("core: %s", hint)
 	}
 	rec.in.Run.Core = commands

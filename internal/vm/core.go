@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -50,7 +51,7 @@ func (r *run) dump(ctx context.Context) error {
 		return nil // QEMU is gone
 	}
 	copied := make(chan error, 1)
-	go func() { copied <- sparse(file, from) }()
+	go func() { copied <- sparse(file, coreRoom, from) }()
 	select {
 	case err = <-copied:
 	case <-r.process.exited:
@@ -76,9 +77,14 @@ const (
 	textSize   = 512 << 20
 )
 
-// mapKernel gives the memory in an ELF core of physical memory the kernel's
-// addresses too, so that gdb finds variables and what pointers lead to. The
-// new program headers come behind the memory.
+// coreRoom is what precedes QEMU's core in the file, in bytes: room for the
+// headers that mapKernel makes. crash wants them at the front.
+const coreRoom = 64 << 10
+
+// mapKernel makes the headers of a core of physical memory that QEMU wrote at
+// coreRoom. They give the memory the kernel's addresses too, so that gdb finds
+// variables and what pointers lead to; not so where the kernel says that it was
+// moved, which crash and drgn can follow.
 func mapKernel(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -86,18 +92,22 @@ func mapKernel(path string) error {
 	}
 	defer f.Close()
 	var head elf.Header64
-	if err := binary.Read(f, binary.LittleEndian, &head); err != nil {
+	if err := binary.Read(io.NewSectionReader(f, coreRoom, 1<<20), binary.LittleEndian, &head); err != nil {
 		return err
 	}
 	if head.Phnum > maxSegments {
 		return fmt.Errorf("%d program headers", head.Phnum)
 	}
 	segments := make([]elf.Prog64, head.Phnum)
-	if err := binary.Read(io.NewSectionReader(f, int64(head.Phoff), 1<<20), binary.LittleEndian, segments); err != nil {
+	if err := binary.Read(io.NewSectionReader(f, coreRoom+int64(head.Phoff), 1<<20), binary.LittleEndian, segments); err != nil {
 		return err
 	}
+	for i := range segments {
+		segments[i].Off += coreRoom
+	}
+	moved := Moved(vmcoreinfoOf(f, segments))
 	for _, s := range segments[:len(segments):len(segments)] {
-		if elf.ProgType(s.Type) != elf.PT_LOAD {
+		if moved || elf.ProgType(s.Type) != elf.PT_LOAD {
 			continue
 		}
 		segments = append(segments, shifted(s, directMap, s.Filesz))
@@ -105,19 +115,18 @@ func mapKernel(path string) error {
 			segments = append(segments, shifted(s, kernelText, min(s.Filesz, textSize)))
 		}
 	}
-	end, err := f.Seek(0, io.SeekEnd)
-	if err != nil {
+	head.Phoff, head.Phnum = uint64(binary.Size(head)), uint16(len(segments))
+	head.Shoff, head.Shnum, head.Shstrndx = 0, 0, 0 // QEMU's are of no use
+	w := io.NewOffsetWriter(f, 0)
+	if err := binary.Write(w, binary.LittleEndian, &head); err != nil {
 		return err
 	}
-	if err := binary.Write(f, binary.LittleEndian, segments); err != nil {
-		return err
-	}
-	head.Phoff, head.Phnum = uint64(end), uint16(len(segments))
-	return binary.Write(io.NewOffsetWriter(f, 0), binary.LittleEndian, &head)
+	return binary.Write(w, binary.LittleEndian, segments)
 }
 
-// maxSegments bounds the program headers of a core; a guest has a handful.
-const maxSegments = 1000
+// maxSegments bounds the program headers of QEMU's core, of each of which
+// mapKernel makes three at most; a guest has a handful.
+const maxSegments = 300
 
 // shifted is s where the kernel sees it, with base for physical address 0.
 func shifted(s elf.Prog64, base, size uint64) elf.Prog64 {
@@ -126,12 +135,12 @@ func shifted(s elf.Prog64, base, size uint64) elf.Prog64 {
 	return s
 }
 
-// sparse copies r to f and leaves holes where there are zeroes: most of a
-// guest's memory was never used.
-func sparse(f *os.File, r io.Reader) error {
+// sparse copies r to f from offset at on and leaves holes where there are
+// zeroes: most of a guest's memory was never used.
+func sparse(f *os.File, at int64, r io.Reader) error {
 	const block = 64 << 10
 	buf, zeroes := make([]byte, block), make([]byte, block)
-	var size int64
+	size := at
 	for {
 		n, err := io.ReadFull(r, buf)
 		if !bytes.Equal(buf[:n], zeroes[:n]) {
@@ -147,4 +156,65 @@ func sparse(f *os.File, r io.Reader) error {
 			return err
 		}
 	}
+}
+
+// Bounds and form of the notes in a core.
+const (
+	maxNotes   = 4 << 20
+	coreInfoID = "VMCOREINFO\x00"
+)
+
+// CoreInfo is what the kernel left for the readers of a core, lines of
+// NAME=VALUE (Documentation/admin-guide/kdump/vmcoreinfo.rst); "" when it did
+// not, or path is no core.
+func CoreInfo(path string) string {
+	f, err := elf.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	for _, p := range f.Progs {
+		if p.Type != elf.PT_NOTE {
+			continue
+		}
+		if info := infoIn(p.Open()); info != "" {
+			return info
+		}
+	}
+	return ""
+}
+
+// vmcoreinfoOf is CoreInfo of what segments of r hold.
+func vmcoreinfoOf(r io.ReaderAt, segments []elf.Prog64) string {
+	for _, s := range segments {
+		if elf.ProgType(s.Type) != elf.PT_NOTE {
+			continue
+		}
+		if info := infoIn(io.NewSectionReader(r, int64(s.Off), int64(min(s.Filesz, maxNotes)))); info != "" {
+			return info
+		}
+	}
+	return ""
+}
+
+// infoIn is the text of the kernel's note among notes.
+func infoIn(notes io.Reader) string {
+	data, err := io.ReadAll(io.LimitReader(notes, maxNotes))
+	if err != nil {
+		return ""
+	}
+	_, info, _ := bytes.Cut(data, []byte(coreInfoID))
+	text, _, _ := bytes.Cut(bytes.TrimLeft(info, "\x00"), []byte{0})
+	return string(text)
+}
+
+// Moved says that a kernel whose CoreInfo is info does not lie where it was
+// linked.
+func Moved(info string) bool {
+	for line := range strings.Lines(info) {
+		if offset, ok := strings.CutPrefix(strings.TrimSpace(line), "KERNELOFFSET="); ok {
+			return strings.Trim(offset, "0") != ""
+		}
+	}
+	return false
 }

@@ -24,12 +24,12 @@ func TestSparseKeepsBytesAndHoles(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer f.Close()
-		if err := sparse(f, bytes.NewReader(data)); err != nil {
+		if err := sparse(f, coreRoom, bytes.NewReader(data)); err != nil {
 			t.Fatal(err)
 		}
 		got, err := os.ReadFile(f.Name())
-		if err != nil || !bytes.Equal(got, data) {
-			t.Errorf("%d bytes, %v, want %d", len(got), err, len(data))
+		if err != nil || len(got) < coreRoom || !bytes.Equal(got[coreRoom:], data) {
+			t.Errorf("%d bytes, %v, want %d", len(got), err, coreRoom+len(data))
 		}
 		info, err := f.Stat()
 		if err != nil {
@@ -41,11 +41,14 @@ func TestSparseKeepsBytesAndHoles(t *testing.T) {
 	}
 }
 
-// core returns an ELF core of memory from 0 on and of a device at high.
+// core returns an ELF core as QEMU writes it, of memory from 0 on and of a
+// device at high, behind the room for the headers to come.
 func core(t *testing.T, memory string, high uint64, device string) string {
 	t.Helper()
 	var b bytes.Buffer
-	head := elf.Header64{Type: uint16(elf.ET_CORE), Machine: uint16(elf.EM_X86_64), Version: 1, Phoff: 64, Ehsize: 64, Phentsize: 56, Phnum: 3}
+	b.Write(make([]byte, coreRoom))
+	head := elf.Header64{Type: uint16(elf.ET_CORE), Machine: uint16(elf.EM_X86_64), Version: 1, Phoff: 64, Ehsize: 64, Phentsize: 56, Phnum: 3,
+		Shoff: 64, Shentsize: 64, Shnum: 2, Shstrndx: 1}
 	copy(head.Ident[:], "\x7fELF\x02\x01\x01")
 	at := uint64(64 + 3*56)
 	for _, v := range []any{&head,
@@ -76,6 +79,13 @@ func TestMapKernelAddsItsAddresses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
+	if len(f.Sections) > 0 || f.Progs[0].Off <= coreRoom || f.Progs[0].Type != elf.PT_NOTE {
+		t.Errorf("%d sections, first segment %+v", len(f.Sections), f.Progs[0].ProgHeader)
+	}
+	var head elf.Header64
+	if data, err := os.ReadFile(path); err != nil || binary.Read(bytes.NewReader(data), binary.LittleEndian, &head) != nil || head.Phoff != 64 {
+		t.Errorf("program headers at %d, where crash does not look; %v", head.Phoff, err)
+	}
 	at := func(addr uint64) string {
 		for _, p := range f.Progs {
 			if p.Type == elf.PT_LOAD && p.Vaddr == addr {
@@ -96,7 +106,7 @@ func TestMapKernelAddsItsAddresses(t *testing.T) {
 
 func TestMapKernelRefusesWhatIsNoCore(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{"", "\x7fELF", strings.Repeat("\xff", 4096)} {
+	for _, text := range []string{"", "\x7fELF", strings.Repeat("\xff", coreRoom+4096)} {
 		path := filepath.Join(t.TempDir(), "core")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -104,5 +114,41 @@ func TestMapKernelRefusesWhatIsNoCore(t *testing.T) {
 		if err := mapKernel(path); err == nil {
 			t.Errorf("%.10q: accepted", text)
 		}
+	}
+}
+
+// noted returns a core with a note of the kernel's for its readers.
+func noted(t *testing.T, info string) string {
+	t.Helper()
+	path := core(t, "VMCOREINFO\x00\x00"+info+"\x00", 0xe0000000, "device")
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	size := uint64(len(info) + 13) // the note is the memory, here
+	if _, err := f.WriteAt(binary.LittleEndian.AppendUint64(nil, size), coreRoom+64+32); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestCoreOfAMovedKernelKeepsPhysicalAddresses(t *testing.T) {
+	t.Parallel()
+	for info, segments := range map[string]int{
+		"OSRELEASE=6.12.1\nKERNELOFFSET=0\n": 6, "OSRELEASE=6.12.1\nKERNELOFFSET=1c00000\n": 3, "OSRELEASE=6.12.1\n": 6, "": 6,
+	} {
+		path := noted(t, info)
+		if err := mapKernel(path); err != nil {
+			t.Fatal(err)
+		}
+		f, err := elf.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := CoreInfo(path); got != info || len(f.Progs) != segments {
+			t.Errorf("%q: read %q, %d segments, want %d", info, got, len(f.Progs), segments)
+		}
+		f.Close()
 	}
 }
