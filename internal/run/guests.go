@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -27,11 +28,13 @@ func (c *Conductor) guests(ctx context.Context, g Guest, pol policy, built *Buil
 	report, err := c.keepGoing(ctx, g, pol, built, progs, rec)
 	for round := 1; err == nil && round <= pol.retry; round++ {
 		again := progs.failed(report)
-		if len(again.tests) == 0 || len(rec.in.Guests) >= maxGuests {
+		own := kernelFailed(report)
+		if len(again.tests) == 0 && !own || len(rec.in.Guests) >= maxGuests {
 			break
 		}
 		// With the same seed the same would happen.
 		g.Seed++
+		g.Cold = g.Cold || own // the kernel's own tests run when it boots
 		report, err = c.another(ctx, g, round, built, again, rec)
 	}
 	return report, err
@@ -84,6 +87,9 @@ func (c *Conductor) next(ctx context.Context, g Guest, round int, built *Built, 
 	defer guest.close()
 	guest.live, guest.in.Retry, guest.in.Allow, guest.in.Run = rec.live, round, rec.in.Allow, rec.in.Run
 	guest.in.Run.Core, guest.in.KUnit = nil, progs.kunit
+	if len(progs.tests) == 0 {
+		guest.in.KUnit = cmp.Or(progs.kunit, "*") // they are all it is for
+	}
 	guest.in.Run.ID, guest.in.Run.Dir, guest.in.Run.Console = rec.in.Run.ID+"/"+name, dir, filepath.Join(dir, consoleFile)
 	if _, err := c.finish(ctx, g, built, progs, guest); err != nil {
 		return nil, nil, err
@@ -152,6 +158,13 @@ func (ps *programs) failed(report *verdict.Report) *programs {
 		}
 	}
 	return rest
+}
+
+// kernelFailed says that tests of the kernel's own failed, and nothing worse
+// happened in them.
+func kernelFailed(report *verdict.Report) bool {
+	p := program(report, verdict.KernelLog)
+	return p != nil && p.Verdict == verdict.Fail
 }
 
 func program(report *verdict.Report, id string) *verdict.Program {

@@ -213,7 +213,7 @@ func (ps *programs) testsIn(g Guest) []wire.Test {
 // boot makes the root file system and runs the guest, everything recorded.
 func (c *Conductor) boot(ctx context.Context, g Guest, built *Built, progs *programs, rec *recorder) error {
 	spec := initramfs.Spec{Files: progs.files, Commands: progs.commands, Plan: wire.Plan{
-		Version: wire.Version, Key: built.Short(), Tests: progs.testsIn(g), Kernel: progs.kunit != "", Hostname: "runvm", Shares: guestShares(g),
+		Version: wire.Version, Key: built.Short(), Tests: progs.testsIn(g), Kernel: len(progs.tests) == 0, Hostname: "runvm", Shares: guestShares(g),
 	}}
 	var image *initramfs.Image
 	err := c.stage("image", func() (note string, err error) {

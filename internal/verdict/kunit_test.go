@@ -95,3 +95,32 @@ func TestElapsedOfKUnitIsTheKernels(t *testing.T) {
 		t.Errorf("without time stamps: %v", got)
 	}
 }
+
+// A test of KUnit that passes in another boot is flaky, one that fails again is
+// not, and a crash stays one.
+func TestTestsOfKUnitAreRetriedByAnotherBoot(t *testing.T) {
+	t.Parallel()
+	judged := func(log string) *Report {
+		return Judge(In{KUnit: "*", Records: append(records("")[:1], done), Console: []byte(booted + suites + log), End: EndPowerOff})
+	}
+	bad := strings.Replace(takes, "ok 2", "not ok 2", 1)
+	fails := adds + bad + strings.Replace(toyEnds, "ok 1", "not ok 1", 1) + other
+	for name, c := range map[string]struct {
+		first, second string
+		want          Verdict
+		flaky         bool
+	}{
+		"passes then":  {fails, adds + takes + toyEnds + other, Pass, true},
+		"fails again":  {fails, fails, Fail, false},
+		"crashed once": {warning + fails, adds + takes + toyEnds + other, Crash, true},
+	} {
+		r := Merge(judged(c.first), judged(c.second), 1)
+		flaky := false
+		for _, test := range r.Programs[0].Tests {
+			flaky = flaky || test.Flaky && test.Name == "toy/takes"
+		}
+		if r.Verdict != c.want || flaky != c.flaky || len(r.Programs) != 1 {
+			t.Errorf("%s: %s, %q, flaky %v", name, r.Verdict, r.Reason, flaky)
+		}
+	}
+}
