@@ -44,6 +44,7 @@ func guestFlags() []cli.Flag {
 		&cli.Int64Flag{Name: "seed", Category: category, Usage: "start deterministic random numbers from `N`"},
 		&cli.StringSliceFlag{Name: "append", Category: category, Usage: "add `ARG` to the kernel's command line (repeatable)"},
 		&cli.StringSliceFlag{Name: "share", Category: category, Usage: "show the guest the directory `DIR[:PATH[:rw]]` of the host, read-only and at the same path unless said otherwise"},
+		&cli.StringSliceFlag{Name: "with", Category: category, Usage: "put the host's `PROGRAM`, a path or a name, into the guest's /usr/bin, with its libraries (repeatable)"},
 		&cli.BoolFlag{Name: "net", Category: category, Usage: "give the guest a network card behind QEMU's NAT"},
 		&cli.IntFlag{Name: "disk", HideDefault: true, Category: category, Usage: "give the guest an empty virtio disk of `MIB`, /dev/vda, which is gone afterwards"},
 		&cli.DurationFlag{Name: "silence", Value: 2 * time.Minute, Category: category, Usage: "give up when neither console nor tests said anything for `TIME`"},
@@ -64,7 +65,7 @@ func guestFrom(c *cli.Command) (run.Guest, error) {
 	g := run.Guest{
 		MemoryMiB: c.Int("memory"), CPUs: c.Int("cpus"), Accel: c.String("accel"),
 		Deterministic: c.Bool("deterministic"), Seed: c.Int64("seed"), Cold: c.Bool("cold"), Core: c.Bool("dump"),
-		Append: c.StringSlice("append"), Net: c.Bool("net"), DiskMiB: c.Int("disk"),
+		Append: c.StringSlice("append"), With: c.StringSlice("with"), Net: c.Bool("net"), DiskMiB: c.Int("disk"),
 		Silence: c.Duration("silence"), Deadline: c.Duration("timeout"),
 	}
 	for _, s := range c.StringSlice("share") {

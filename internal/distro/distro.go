@@ -54,6 +54,15 @@ func Check() []Need {
 	}
 }
 
+// Programs lists what guests may be given (-with), as far as this project's own
+// tests run it there.
+func Programs() []Need {
+	return []Need{
+		{"fio", "fio", "writes and verifies files in the guest"},
+		{"stress-ng", "stress-ng", "stresses the guest's kernel"},
+	}
+}
+
 // Missing returns the needs that this machine does not meet.
 func Missing(needs []Need) []Need {
 	return slices.DeleteFunc(slices.Clone(needs), present)

@@ -41,6 +41,9 @@ func (c *Conductor) Exec(ctx context.Context, x Command, stdout, stderr io.Write
 	if err != nil {
 		return 0, nil, err
 	}
+	if err := c.addWith(ctx, progs, x.Dir, x.Guest.With); err != nil {
+		return 0, nil, err
+	}
 	code := -1
 	report, err := c.guest(ctx, x, progs, func(_ gotest.Event, rec wire.Record) {
 		switch {
@@ -70,6 +73,9 @@ func (c *Conductor) Shell(ctx context.Context, x Command, tty io.ReadWriter, row
 	progs := &programs{commands: true}
 	progs.tests = []wire.Test{{ID: "shell", Argv: []string{"/bin/sh"}, Env: append(x.Env, "TERM=linux"), TTY: "hvc0", Rows: rows, Cols: cols}}
 	progs.planned = []verdict.Planned{{ID: "shell"}}
+	if err := c.addWith(ctx, progs, x.Dir, x.Guest.With); err != nil {
+		return 0, nil, err
+	}
 	code := -1
 	report, err := c.guest(ctx, x, progs, func(_ gotest.Event, rec wire.Record) {
 		if rec.Type == wire.Exit {

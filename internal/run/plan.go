@@ -81,7 +81,10 @@ type Guest struct {
 	Seed          int64
 	Append        []string // kernel arguments
 	Shares        []Share
-	Net           bool
+	// With are programs of the host that the guest has in /usr/bin, with their
+	// libraries: paths, or names found in the host's PATH.
+	With []string
+	Net  bool
 	// DiskMiB is the size of an empty virtio disk, /dev/vda; 0 is none.
 	DiskMiB int
 	// Cold boots the guest even when one like it has booted before and could
@@ -137,6 +140,9 @@ func (p *Plan) Check() error {
 	}
 	if !kunitGlob.MatchString(p.KUnit) {
 		return usagef("-kunit %q: want SUITE or SUITE.TEST, of letters, digits, _, - and the wildcards * ? []; ? stands for a blank too", p.KUnit)
+	}
+	if err := checkWith(p.Dir, p.Guest.With); err != nil {
+		return err
 	}
 	if p.Retry < 0 || p.Retry > MaxRetry {
 		return usagef("-retry-failed %d: want 0 to %d", p.Retry, MaxRetry)
@@ -338,6 +344,9 @@ func (g *Guest) extras() string {
 	}
 	if g.Net {
 		s += ", network"
+	}
+	if len(g.With) > 0 {
+		s += ", with " + sh.Quote(g.With...)
 	}
 	return s
 }

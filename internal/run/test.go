@@ -93,7 +93,7 @@ func (c *Conductor) programs(ctx context.Context, p Plan) (*programs, error) {
 			return nil, err
 		}
 	}
-	return progs, nil
+	return progs, c.addWith(ctx, progs, p.Dir, p.Guest.With)
 }
 
 // packages compiles the packages that patterns name and plans their tests.
