@@ -132,7 +132,7 @@ func root(stdout, stderr io.Writer) *cli.Command {
 			return cli.ShowRootCommandHelp(c)
 		},
 		Commands: []*cli.Command{
-			testCommand(), abCommand(), amCommand(), benchCommand(), bisectCommand(), reprosCommand(), buildCommand(), execCommand(), shellCommand(), vmtestCommand(),
+			testCommand(), abCommand(), amCommand(), benchCommand(), bisectCommand(), reprosCommand(), buildCommand(), sourceCommand(), execCommand(), shellCommand(), vmtestCommand(),
 			judgeCommand(), reportCommand(), replayCommand(), cacheCommand(), doctorCommand(),
 		},
 	}
