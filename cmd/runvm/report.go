@@ -30,6 +30,7 @@ func reportCommand() *cli.Command {
 			"  kcidb      JSON of KCIDB's schema 5.3, for KernelCI\n" +
 			"  test2json  the events of go test -json\n" +
 			"  github     annotations; the summary goes to $GITHUB_STEP_SUMMARY if that is set\n" +
+			"  matrix     tables of counts: a row for a test, a column for its subtests\n" +
 			"  html       one page that needs nothing but itself\n" +
 			"  mail       72 columns of text, for an answer to a mailing list\n\n" +
 			"Exit code 0 means that the report was written, whatever the verdict is.",
@@ -50,7 +51,7 @@ func reportAction(_ context.Context, c *cli.Command) error {
 	dir, format := c.Args().First(), c.String("format")
 	write := writers(c, dir)[format]
 	if write == nil {
-		return &usageError{fmt.Errorf("-format %s: want text, json, junit, ktap, kcidb, test2json, github, html or mail", format), "runvm help report"}
+		return &usageError{fmt.Errorf("-format %s: want text, json, junit, ktap, kcidb, test2json, github, matrix, html or mail", format), "runvm help report"}
 	}
 	rep, err := run.Load(dir)
 	if err != nil {
@@ -88,6 +89,7 @@ func writers(c *cli.Command, dir string) map[string]func(io.Writer, report.Sourc
 		"junit":  report.JUnit,
 		"ktap":   report.KTAP,
 		"github": report.GitHub,
+		"matrix": report.Matrix,
 		"html":   report.HTML,
 		"mail":   report.Mail,
 		"kcidb": func(w io.Writer, s report.Source) error {

@@ -19,7 +19,7 @@ import (
 // formats are all that are not tested elsewhere, by the ending of their file.
 func formats() map[string]func(io.Writer, Source) error {
 	return map[string]func(io.Writer, Source) error{
-		"junit.xml": JUnit, "ktap": KTAP, "github": GitHub, "md": Summary, "html": HTML,
+		"junit.xml": JUnit, "ktap": KTAP, "github": GitHub, "md": Summary, "html": HTML, "matrix": Matrix,
 		"kcidb.json": func(w io.Writer, s Source) error { return KCIDB(w, s, DefaultOrigin) },
 	}
 }
