@@ -125,6 +125,7 @@ func newServer(dir string, dev int, tree Tree, o *Options) (*Server, error) {
 	}
 	s.raw = gofs.NewNodeFS(root, &gofs.Options{
 		EntryTimeout: &o.Valid, AttrTimeout: &o.Valid, ServerCallbacks: s.callbacks(dev),
+		NullPermissions: true, // a file of mode 0 has mode 0
 	})
 	s.proto = fuse.NewProtocolServer(s.raw, &fuse.MountOptions{
 		MaxWrite:             o.MaxRead,
