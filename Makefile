@@ -4,7 +4,7 @@ KERNEL  ?= 6.12
 PATCHES ?= patches/linux-6.12
 LINT     = go tool -modfile=tools/go.mod
 
-.PHONY: help build check test host guest conformance e2e more mutants series lkdtm bench bench-readpaths no-cost boots
+.PHONY: help build check test host guest conformance suites e2e more mutants series lkdtm bench bench-readpaths no-cost boots
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' Makefile
@@ -24,11 +24,22 @@ host:
 
 test: check guest e2e ## everything: check, then guest tests, then runvm itself against real kernels
 
-guest: build ## the guest tests on the patched kernel, long ones left out (see conformance)
+guest: build ## the guest tests on the patched kernel, long ones left out (see conformance, suites)
 	./runvm test -short -kernel $(KERNEL) -patches $(PATCHES) -timeout 30m ./vmtests/... ./fusesrv/...
 
-conformance: build ## every case of every read path, over files, sockets and memory, and suites of others
-	./runvm test -kernel $(KERNEL) -patches $(PATCHES) -memory 2048 -timeout 120m ./vmtests/fuseread ./vmtests/suites
+conformance: build ## every case of every read path, over files, sockets and memory
+	./runvm test -kernel $(KERNEL) -patches $(PATCHES) -memory 2048 -timeout 120m ./vmtests/fuseread
+
+RUN      = runs/$(shell date +%Y-%m-%dT%H.%M.%S)
+PROGRAMS = runs/programs-$(KERNEL)
+WITH     = fio stress-ng sh cat cut dirname grep wc $(addprefix $(PROGRAMS)/,test_syscalls \
+	splice_read default_file_splice_read short_splice_read.sh default_file_splice_read.sh)
+
+suites: DIR := $(RUN)
+suites: build ## suites of others, and random operations, over every read path: a table of suite by path
+	./tools/suites $(PROGRAMS) -kernel $(KERNEL) -patches $(PATCHES)
+	./runvm test -kernel $(KERNEL) -patches $(PATCHES) -memory 2048 -timeout 120m $(addprefix -with ,$(WITH)) -o $(DIR) ./vmtests/suites; \
+		code=$$?; ./runvm report -format matrix $(DIR); exit $$code
 
 e2e: build ## runvm itself: verdicts of kernels that really crash, hang, stay silent
 	go test -tags e2e -count 1 -timeout 60m ./internal/e2e
@@ -48,7 +59,6 @@ lkdtm: build ## every crash the kernel's own crash module knows, and what runvm 
 bench: build ## seconds: cold and warm builds, command to verdict, start of QEMU to first event
 	go test -tags e2e -count 1 -timeout 60m -run '^$$' -bench . ./internal/e2e
 
-RUN       = runs/$(shell date +%Y-%m-%dT%H.%M.%S)
 COUNTING  = -patches $(PATCHES) -patches vmtests/counter/copied.patch -count 1
 BARS      = -bars vmtests/readbench/bars.toml
 

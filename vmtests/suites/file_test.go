@@ -36,6 +36,7 @@ func operations() []operation {
 		{"direct read", (*file).readDirect},
 		{"mapped read", (*file).readMapped},
 		{"spliced read", (*file).readSpliced},
+		{"sent read", (*file).readSent},
 		{"write", (*file).write},
 		{"write", (*file).write},
 		{"mapped write", (*file).writeMapped},
@@ -160,6 +161,31 @@ func (f *file) readSpliced(off, n int) error {
 		part, err := readAll(b[:m], func(b []byte, _ int) (int, error) { return unix.Read(p[0], b) })
 		return len(part), err
 	})
+	if err != nil {
+		return err
+	}
+	return f.is(got, off, n)
+}
+
+// readSent reads by sendfile(2) to another file.
+func (f *file) readSent(off, n int) error {
+	to, err := unix.MemfdCreate("sent", unix.MFD_CLOEXEC)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(to)
+	at := int64(off)
+	for done := 0; done < n; {
+		m, err := unix.Sendfile(to, f.fd, &at, n-done)
+		if err != nil {
+			return err
+		}
+		if m == 0 {
+			break
+		}
+		done += m
+	}
+	got, err := readAll(make([]byte, n), func(b []byte, done int) (int, error) { return unix.Pread(to, b, int64(done)) })
 	if err != nil {
 		return err
 	}

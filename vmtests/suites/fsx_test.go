@@ -27,9 +27,9 @@ func TestFsx(t *testing.T) {
 	if testing.Short() {
 		ops = fsxShortOps
 	}
-	onEach(t, func(t *testing.T, dir string) {
+	onEach(t, func(t *testing.T, p place) {
 		t.Logf("FSX_SEED=%d", seed)
-		f := newFile(t, filepath.Join(dir, "file"), rand.New(rand.NewPCG(seed, 0)))
+		f := newFile(t, filepath.Join(p.dir, "file"), rand.New(rand.NewPCG(seed, 0)))
 		defer f.close()
 		for i := 0; i < ops && !t.Failed(); i++ {
 			f.step()

@@ -3,37 +3,48 @@ package suites
 import (
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/hanwen/go-fuse/v2/posixtest"
 )
 
-// unfit are the tests that are left out, and why.
-func unfit() map[string]string {
-	unfit := map[string]string{
-		"FcntlFlockLocksFile": "a process may take its own lock again (fcntl(2)) where the kernel keeps locks, as it does without FUSE_POSIX_LOCKS",
-	}
-	if testing.Short() {
-		unfit["OpenSymlinkRace"] = "takes long, and reads nothing: see make conformance"
-	}
-	return unfit
-}
+// aloneEnv is the environment variable that makes the test binary one test of
+// posixtest: its name, a space, and the directory.
+const aloneEnv = "SUITES_POSIXTEST"
 
 func TestPosix(t *testing.T) {
-	onEach(t, func(t *testing.T, dir string) {
+	onEach(t, func(t *testing.T, p place) {
 		for _, name := range slices.Sorted(maps.Keys(posixtest.All)) {
 			t.Run(name, func(t *testing.T) {
-				if why := unfit()[name]; why != "" {
-					t.Skip(why)
+				if testing.Short() && name == "OpenSymlinkRace" {
+					t.Skip("takes long, and reads nothing: see make suites")
 				}
-				own := filepath.Join(dir, name)
-				if err := os.Mkdir(own, 0o755); err != nil {
-					t.Fatal(err)
+				e := find(t, p, name)
+				if e != nil && e.sometimes {
+					t.Skipf("expected to fail, at times: %s", e.reason)
 				}
-				posixtest.All[name](t, own)
+				own := mkdir(t, p.dir, name)
+				if e == nil {
+					posixtest.All[name](t, own)
+					return
+				}
+				out, err := run(t, []string{aloneEnv + "=" + name + " " + own}, own, "/proc/self/exe")
+				judge(t, p, name, failure(out, err))
 			})
 		}
 	})
+}
+
+// posixAlone runs the test that aloneEnv names, and ends the process with its
+// result; it returns false where it names none. A test that is expected to fail
+// must not be one of this process: whoever fails takes the test above along.
+func posixAlone() bool {
+	name, dir, ok := strings.Cut(os.Getenv(aloneEnv), " ")
+	if ok {
+		one := []testing.InternalTest{{Name: name, F: func(t *testing.T) { posixtest.All[name](t, dir) }}}
+		testing.Main(func(string, string) (bool, error) { return true, nil }, one, nil, nil)
+	}
+	return ok
 }
