@@ -2,6 +2,7 @@ package suites
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -227,8 +228,10 @@ func (f *file) writeMapped(off, n int) error {
 func (f *file) put(off, n int) []byte {
 	f.grow(off + n)
 	b := f.want[off : off+n]
-	for i := range b {
-		b[i] = byte(f.rng.Uint32())
+	for rest := b; len(rest) > 0; {
+		var word [8]byte
+		binary.LittleEndian.PutUint64(word[:], f.rng.Uint64())
+		rest = rest[copy(rest, word[:]):]
 	}
 	return b
 }

@@ -13,6 +13,7 @@ import (
 const (
 	fsxOps, fsxShortOps = 100_000, 1_000
 	fsxSize             = 300_000
+	fsxTold             = 10_000 // operations between two remarks
 )
 
 func TestFsx(t *testing.T) {
@@ -32,6 +33,9 @@ func TestFsx(t *testing.T) {
 		f := newFile(t, filepath.Join(p.dir, "file"), rand.New(rand.NewPCG(seed, 0)))
 		defer f.close()
 		for i := 0; i < ops && !t.Failed(); i++ {
+			if i%fsxTold == 0 {
+				t.Logf("%d operations", i) // who says nothing for long seems to hang
+			}
 			f.step()
 		}
 		if t.Failed() {
