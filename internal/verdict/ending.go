@@ -83,9 +83,26 @@ func (j *judge) ending() {
 		j.cut("QEMU ended by itself" + note)
 	default:
 		if !j.done {
-			j.worsen(Incomplete, "the guest powered off before its plan was done"+note)
+			j.poweredOff()
 		}
 	}
+}
+
+// poweredOff names what ran when the guest switched itself off.
+func (j *judge) poweredOff() {
+	m := j.unended()
+	what := "the guest powered off before its plan was done"
+	for i := range j.report.Programs {
+		if p := &j.report.Programs[i]; p.ID == m.program {
+			what = join(join(path.Base(m.program), m.test), what)
+			for i := range p.Tests {
+				if t := &p.Tests[i]; t.Open && t.Verdict == Incomplete {
+					t.Reason = "the guest powered off while it ran"
+				}
+			}
+		}
+	}
+	j.worsen(Incomplete, what)
 }
 
 func (j *judge) note() string {

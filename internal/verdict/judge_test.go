@@ -134,6 +134,7 @@ func TestJudge(t *testing.T) {
 		{"nothing printed", func(in *In) { in.Records, in.Console, in.End = nil, nil, EndSilence }, Broken, 125, "printed nothing"},
 		{"panic before init", func(in *In) { in.Records, in.Console, in.End = nil, []byte(booted+panicked), EndReset }, Crash, 125, "died before it started init: kernel panic: No working init found"},
 		{"hang before init", func(in *In) { in.Records, in.Console, in.End = nil, []byte(booted), EndSilence }, Hang, 125, "hung before it started init"},
+		{"powered off in a test", func(in *In) { in.Records, in.EndNote = records(ran("A+", "B?")), "the guest powered off" }, Incomplete, 1, "fuse: TestB: the guest powered off before its plan was done"},
 		{"gone before init", func(in *In) { in.Records, in.Console, in.End = nil, []byte(booted), EndPowerOff }, Broken, 125, "before its init started"},
 		{"stopped before init", func(in *In) { in.Records, in.End = nil, EndKilled }, Broken, 125, "stopped before"},
 	}
