@@ -15,6 +15,7 @@ import (
 	"github.com/runvm/runvm/internal/distro"
 	"github.com/runvm/runvm/internal/progress"
 	"github.com/runvm/runvm/internal/sh"
+	"github.com/runvm/runvm/kernel/config"
 	"github.com/runvm/runvm/kernel/source"
 )
 
@@ -38,8 +39,11 @@ func TestMore(t *testing.T) {
 	scripts(t, "testdata/more")
 }
 
-// moved is on top of the profile dump: modules, one of them LKDTM, and a kernel
-// that lies somewhere else at each boot, unless QEMU starts its vmlinux.
+// small are the fragments of the kernel of TestTree.
+const small = "base,x86_64,virtio,crash,dump"
+
+// moved is on top of them: modules, one of them LKDTM, and a kernel that lies
+// somewhere else at each boot, unless QEMU starts its vmlinux.
 const moved = `
 CONFIG_MODULES=y
 CONFIG_LKDTM=m
@@ -79,20 +83,21 @@ func buildTree(t *testing.T) string {
 	if err := source.Checkout(t.Context(), sh.Runner{}, tree, src); err != nil {
 		t.Fatal(err)
 	}
-	runvm := exec.CommandContext(t.Context(), filepath.Join(repository(t), "runvm"), "build", "-kernel", source.DefaultSeries, "-profile", "dump", "-print", "config")
-	runvm.Stderr = os.Stderr
-	config, err := runvm.Output()
+	symbols, err := config.Load(small, true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(strings.TrimSpace(string(config)))
-	if err != nil {
+	var text strings.Builder
+	for _, s := range symbols {
+		if s.Name != "LKDTM" {
+			fmt.Fprintf(&text, "CONFIG_%s=%s\n", s.Name, s.Value)
+		}
+	}
+	fragment := filepath.Join(dir, "fragment")
+	if err := os.WriteFile(fragment, []byte(text.String()+moved), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(obj, ".config"), append(text, moved...), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	for _, what := range [][]string{{"olddefconfig"}, {"vmlinux", "bzImage", "modules"}} {
+	for _, what := range [][]string{{"KCONFIG_ALLCONFIG=" + fragment, "allnoconfig"}, {"vmlinux", "bzImage", "modules"}} {
 		cmd := exec.CommandContext(t.Context(), "make", append([]string{"-s", "-j", fmt.Sprint(runtime.NumCPU()), "O=" + obj}, what...)...)
 		cmd.Dir = src
 		if out, err := cmd.CombinedOutput(); err != nil {
