@@ -9,6 +9,11 @@ import (
 // A Reader takes the output of a program. What it returns is a pure function
 // of the bytes written; how they were cut into writes makes no difference.
 type Reader struct {
+	// Restarts says that results which begin with 1 again, once as many came as
+	// were planned, are more of the document: so KUnit tells of a suite that is
+	// run again.
+	Restarts bool
+
 	line   []byte
 	number int // of line, from 1
 	state  state
@@ -106,7 +111,10 @@ func (r *Reader) take(indent int, text, line string) bool {
 			r.levels[at].planned(n, skip)
 			return true
 		}
-		if t, _, ok := result(text); ok {
+		if t, n, ok := result(text); ok {
+			if root := r.levels[0]; r.Restarts && at == 0 && n == 1 && root.seen == root.plan {
+				root.settle()
+			}
 			r.add(at, t)
 			return true
 		}

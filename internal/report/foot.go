@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -124,8 +125,8 @@ func stages(all []verdict.Stage) string {
 // counts is "3 passed, 1 crashed, 5 not reached", top-level tests only.
 func counts(p *verdict.Program) string {
 	n := map[string]int{}
-	for _, test := range p.Tests {
-		if !strings.Contains(test.Name, "/") {
+	for i, test := range p.Tests {
+		if counted(p, i) {
 			n[outcome(test)]++
 		}
 	}
@@ -139,6 +140,24 @@ func counts(p *verdict.Program) string {
 		return string(p.Verdict)
 	}
 	return strings.Join(parts, ", ")
+}
+
+// counted says whether test i of p is one that people count: of Go's tests each
+// that is no subtest, of others each without subtests, for theirs are suites,
+// and a suite that is bad although none of its tests is.
+func counted(p *verdict.Program, i int) bool {
+	name := p.Tests[i].Name
+	if p.Protocol != verdict.ByKTAP {
+		return !strings.Contains(name, "/")
+	}
+	below := p.Tests[i+1:]
+	for n, test := range below {
+		if !strings.HasPrefix(test.Name, name+"/") {
+			below = below[:n]
+			break
+		}
+	}
+	return len(below) == 0 || bad(p.Tests[i]) && !slices.ContainsFunc(below, bad)
 }
 
 func outcome(t verdict.Test) string {

@@ -176,3 +176,17 @@ func TestAgainChoosesTestsOfKUnit(t *testing.T) {
 		}
 	}
 }
+
+func TestSuitesAreNotCounted(t *testing.T) {
+	t.Parallel()
+	tests := []verdict.Test{
+		{Name: "a", Verdict: verdict.Fail, Reached: true}, {Name: "a/x", Verdict: verdict.Pass, Reached: true}, {Name: "a/y", Verdict: verdict.Fail, Reached: true},
+		{Name: "ab", Verdict: verdict.Pass, Reached: true},
+		{Name: "c", Verdict: verdict.Crash, Reached: true}, {Name: "c/x", Verdict: verdict.Pass, Reached: true},
+	}
+	for protocol, want := range map[verdict.Protocol]string{verdict.ByKTAP: "3 passed, 1 failed, 1 crashed", verdict.ByGo: "1 passed, 1 failed, 1 crashed"} {
+		if got := counts(&verdict.Program{Protocol: protocol, Tests: tests}); got != want {
+			t.Errorf("%s: %s, want %s", protocol, got, want)
+		}
+	}
+}

@@ -33,6 +33,9 @@ func (j *judge) kernelLog() {
 		j.kernel = kernelTests{first: first, last: first + doc.Line - 1}
 		j.kernel.find("", doc.Tests)
 		p.tap(doc, nil)
+		if j.in.KUnit != "" && len(p.Tests) == 0 && p.Verdict == Skipped {
+			p.Reason = "no test of the kernel's own matches -kunit " + clip(j.in.KUnit, maxReason)
+		}
 		p.Elapsed = between(j.in.Console, j.kernel.first, j.kernel.last)
 	case j.in.KUnit != "":
 		p.worsen(Incomplete, fmt.Sprintf("no result of KUnit on the console, and -kunit %s wants some: is CONFIG_KUNIT=y, with suites, and does the kernel get that far?", clip(j.in.KUnit, maxReason)))
@@ -48,7 +51,7 @@ func kernelDocument(log []byte) (doc *ktap.Document, first int) {
 	if !bytes.Contains(log, []byte("TAP version ")) {
 		return nil, 0
 	}
-	var r ktap.Reader
+	r := ktap.Reader{Restarts: true}
 	for n := 1; len(log) > 0; n++ {
 		var raw []byte
 		raw, log, _ = bytes.Cut(log, []byte("\n"))
