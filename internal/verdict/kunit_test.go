@@ -12,6 +12,7 @@ const (
 	adds    = "[    0.310000]     ok 1 adds\n"
 	takes   = "[    0.320000]     ok 2 takes\n"
 	toyEnds = "[    0.330000] ok 1 toy\n"
+	rerun   = "[    0.400000]     KTAP version 1\n[    0.400001]     # Subtest: toy\n[    0.400002]     1..1\n[    0.400003]     ok 1 adds\n[    0.400004] ok 1 toy\n"
 	other   = "[    0.340000] ok 2 other\n"
 )
 
@@ -73,6 +74,9 @@ func TestTestsOfKUnitThatWereAskedForMustCome(t *testing.T) {
 		{"they passed", suites + adds + takes + toyEnds + other, Pass, ExitPass},
 		{"none came", "", Incomplete, ExitWrong},
 		{"none matched", none, Skipped, ExitNoVerdict},
+		{"run again by debugfs", suites + adds + takes + toyEnds + other + rerun + rerun, Pass, ExitPass},
+		{"run again, and failed", suites + adds + takes + toyEnds + other + strings.Replace(rerun, "ok 1 toy", "not ok 1 toy", 1), Fail, ExitWrong},
+		{"run again before all had run", suites + adds + takes + toyEnds + rerun + other, Incomplete, ExitWrong},
 		{"one is missing", suites + adds + toyEnds + other, Incomplete, ExitWrong},
 	} {
 		in := In{KUnit: "*", Records: records("")[:1], Console: []byte(booted + c.log), End: EndPowerOff}
