@@ -2,8 +2,10 @@ package suites
 
 import (
 	"maps"
+	"os"
 	"slices"
 	"testing"
+	"time"
 )
 
 // stressors are those of stress-ng that use files, by name, bounded by operations.
@@ -33,11 +35,41 @@ func TestStress(t *testing.T) {
 				args := append(all[name], "--temp-path", own, "--verify", "--seed", "20190626", "--oomable", "--metrics-brief")
 				said := ""
 				stray := p.strayReads(func() {
-					out, err := run(t, nil, own, "stress-ng", args...)
-					said = failure(out, err)
+					p.reads(t, 1, func() {
+						evicting(t, func() {
+							out, err := run(t, nil, own, "stress-ng", args...)
+							said = failure(out, err)
+						})
+					})
 				})
 				judge(t, p, name, said+stray)
 			})
 		}
 	})
+}
+
+// evictPause is how long caches may keep what is clean.
+const evictPause = 20 * time.Millisecond
+
+// evicting empties the kernel's caches of what is clean, again and again while do
+// runs: stressors read what they have just written, which is in the cache.
+func evicting(t *testing.T, do func()) {
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(evictPause):
+			}
+			if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("1"), 0); err != nil {
+				t.Errorf("empty the caches: %v", err)
+				return
+			}
+		}
+	}()
+	do()
+	close(stop)
+	<-stopped
 }
