@@ -29,7 +29,7 @@ func (p *Program) tap(doc *ktap.Document, exit *wire.Record) {
 		missing += fmt.Sprintf(", exit code %d", exit.Code)
 	}
 	if len(p.Tests) > 0 {
-		p.worsen(ofTests(p.Tests))
+		p.worsen(ofTests(unexplained(p.Tests)))
 	}
 	if doc.Skipped != "" && len(p.Tests) == 0 {
 		p.worsen(Skipped, doc.Skipped)
@@ -42,6 +42,25 @@ func (p *Program) tap(doc *ktap.Document, exit *wire.Record) {
 	case missing != "":
 		p.worsen(Incomplete, missing)
 	}
+}
+
+// unexplained is tests, of which a parent stands before its subtests, without
+// those that are bad because a subtest is as bad: that one says why.
+func unexplained(tests []Test) []Test {
+	var all []Test
+	for i, t := range tests {
+		explained := false
+		for _, sub := range tests[i+1:] {
+			if explained || !strings.HasPrefix(sub.Name, t.Name+"/") {
+				break
+			}
+			explained = rank(t.Verdict) > rank(Skipped) && rank(sub.Verdict) >= rank(t.Verdict)
+		}
+		if !explained {
+			all = append(all, t)
+		}
+	}
+	return all
 }
 
 // flat appends tests and what is below them to all, a parent before its

@@ -123,7 +123,7 @@ func TestKUnitInTheKernelLog(t *testing.T) {
 	in := good()
 	in.Console = []byte(booted + kunit + "[    0.300009] ok 2 other # SKIP\n" + marked("A"))
 	r := Judge(in)
-	if r.Verdict != Fail || len(r.Programs) != 2 || r.Programs[1].ID != KernelLog {
+	if r.Verdict != Fail || !strings.HasPrefix(r.Reason, "kernel log: toy/takes: ") || len(r.Programs) != 2 || r.Programs[1].ID != KernelLog {
 		t.Fatalf("got %s, %q, %d programs", r.Verdict, r.Reason, len(r.Programs))
 	}
 	if got := named(r.Programs[1].Tests); got != "toy fail toy/adds pass toy/takes fail other skipped" {
