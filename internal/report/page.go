@@ -173,7 +173,7 @@ func (p *page) tests(s Source, all []suite) {
 			if suite.name == runSuite && !wrong(e.Verdict) {
 				continue
 			}
-			if !strings.Contains(e.Name, "/") { // as the terminal counts
+			if !e.part { // as the terminal counts
 				counts[word]++
 			}
 			p.row(s, suite, e)

@@ -52,6 +52,7 @@ type suite struct {
 type entry struct {
 	verdict.Test
 	crashes []verdict.Complaint
+	part    bool // of what another entry counts for
 }
 
 // Names of the suite of the run and of entries that stand for no test.
@@ -98,10 +99,10 @@ func ofProgram(r *verdict.Report, p *verdict.Program) suite {
 	s := suite{name: p.ID, console: p.Console, elapsed: p.Elapsed}
 	worst := verdict.Pass
 	known := map[string]bool{}
-	for _, t := range p.Tests {
+	for i, t := range p.Tests {
 		known[t.Name] = true
 		worst = verdict.Worse(worst, t.Verdict)
-		s.cases = append(s.cases, entry{Test: t, crashes: crashes(r, p.ID, t.Name)})
+		s.cases = append(s.cases, entry{Test: t, crashes: crashes(r, p.ID, t.Name), part: !counted(p, i)})
 	}
 	own := entry{Test: verdict.Test{Name: programEntry, Verdict: p.Verdict, Reason: p.Reason, Output: p.Output, Reached: p.Exit != nil, Elapsed: p.Elapsed}}
 	for _, c := range r.Crashes {
