@@ -44,15 +44,20 @@ func (r *report) candidates() []Frame {
 	return r.first().frames
 }
 
-// pick returns the first frame that is not passed over.
+// pick returns the first frame that is not passed over. A test of KUnit is not,
+// though it may be called like what it tests.
 func (r *report) pick(frames []Frame) Frame {
-	for _, f := range frames {
-		if f.Func != "" && !passive(f.Func) && !matches(f.Func, r.rule.skip) {
+	for i, f := range frames {
+		test := i+1 < len(frames) && frames[i+1].Func == runsKUnit
+		if f.Func != "" && (test || !passive(f.Func) && !matches(f.Func, r.rule.skip)) {
 			return f
 		}
 	}
 	return Frame{}
 }
+
+// runsKUnit is the function that calls a test of KUnit.
+const runsKUnit = "kunit_try_run_case"
 
 // header is the function in the opener: "BUG: KASAN: use-after-free in f+0x1/0x2".
 func (r *report) header() (Frame, bool) {
