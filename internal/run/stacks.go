@@ -215,7 +215,7 @@ func (d *stackDecoder) table(module string) *symbol.Table {
 	t, err := symbol.Open(d.ctx, file, index)
 	switch {
 	case errors.Is(err, symbol.ErrNoDebugInfo) && module == "":
-		d.note = "the kernel was built without debug information, which the profile debug has"
+		d.note = "the kernel was built without debug information, which the profiles debug and dump have"
 	case err != nil && !errors.Is(err, symbol.ErrNoDebugInfo):
 		d.note = err.Error()
 	}
