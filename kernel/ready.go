@@ -134,9 +134,17 @@ func sameBuild(path, version string) bool {
 	if err != nil {
 		return false
 	}
-	_, text, _ := bytes.Cut(data, []byte("Linux version "+head+") "))
-	banner, _, _ := bytes.Cut(text[:min(len(text), maxVersion)], []byte("\n"))
-	return bytes.HasSuffix(banner, []byte(") "+build))
+	// The first may be the banner of init/version.c, which does not tell the build.
+	for mark := []byte("Linux version " + head + ") "); ; {
+		var found bool
+		if _, data, found = bytes.Cut(data, mark); !found {
+			return false
+		}
+		banner, _, _ := bytes.Cut(data[:min(len(data), maxVersion)], []byte("\n"))
+		if bytes.HasSuffix(banner, []byte(") "+build)) {
+			return true
+		}
+	}
 }
 
 // firstWord is the printable text up to the first space or end.
