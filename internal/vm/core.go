@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -83,8 +84,8 @@ const coreRoom = 64 << 10
 
 // mapKernel makes the headers of a core of physical memory that QEMU wrote at
 // coreRoom. They give the memory the kernel's addresses too, so that gdb finds
-// variables and what pointers lead to; not so where the kernel says that it was
-// moved, which crash and drgn can follow.
+// variables and what pointers lead to. Of a kernel that was moved only the
+// image has its addresses: where it sees the rest is found by what that says.
 func mapKernel(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -105,14 +106,17 @@ func mapKernel(path string) error {
 	for i := range segments {
 		segments[i].Off += coreRoom
 	}
-	moved := Moved(vmcoreinfoOf(f, segments))
+	info := vmcoreinfoOf(f, segments)
+	text := textAt(info)
 	for _, s := range segments[:len(segments):len(segments)] {
-		if moved || elf.ProgType(s.Type) != elf.PT_LOAD {
+		if elf.ProgType(s.Type) != elf.PT_LOAD {
 			continue
 		}
-		segments = append(segments, shifted(s, directMap, s.Filesz))
+		if !Moved(info) {
+			segments = append(segments, shifted(s, directMap, s.Filesz))
+		}
 		if s.Paddr == 0 {
-			segments = append(segments, shifted(s, kernelText, min(s.Filesz, textSize)))
+			segments = append(segments, shifted(s, text, min(s.Filesz, textSize, -text)))
 		}
 	}
 	head.Phoff, head.Phnum = uint64(binary.Size(head)), uint16(len(segments))
@@ -217,4 +221,17 @@ func Moved(info string) bool {
 		}
 	}
 	return false
+}
+
+// textAt is where a kernel whose CoreInfo is info sees physical memory from 0
+// on beside its image. Its phys_base is the difference, which may be negative.
+func textAt(info string) uint64 {
+	for line := range strings.Lines(info) {
+		if text, ok := strings.CutPrefix(strings.TrimSpace(line), "NUMBER(phys_base)="); ok {
+			if base, err := strconv.ParseInt(text, 10, 64); err == nil {
+				return kernelText - uint64(base)
+			}
+		}
+	}
+	return kernelText
 }

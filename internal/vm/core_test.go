@@ -133,11 +133,17 @@ func noted(t *testing.T, info string) string {
 	return path
 }
 
-func TestCoreOfAMovedKernelKeepsPhysicalAddresses(t *testing.T) {
+func TestCoreOfAMovedKernelHasItsImageOnly(t *testing.T) {
 	t.Parallel()
-	for info, segments := range map[string]int{
-		"OSRELEASE=6.12.1\nKERNELOFFSET=0\n": 6, "OSRELEASE=6.12.1\nKERNELOFFSET=1c00000\n": 3, "OSRELEASE=6.12.1\n": 6, "": 6,
+	const still, moved = "OSRELEASE=6.12.1\nNUMBER(phys_base)=0\nKERNELOFFSET=0\n", "OSRELEASE=6.12.1\nNUMBER(phys_base)=-806354944\nKERNELOFFSET=31200000\n"
+	for info, c := range map[string]struct {
+		segments int
+		text     uint64
+	}{
+		still: {6, kernelText}, "OSRELEASE=6.12.1\n": {6, kernelText}, "": {6, kernelText},
+		moved: {4, kernelText + 806354944}, strings.Replace(moved, "=-", "=", 1): {4, kernelText - 806354944},
 	} {
+		segments := c.segments
 		path := noted(t, info)
 		if err := mapKernel(path); err != nil {
 			t.Fatal(err)
@@ -148,6 +154,13 @@ func TestCoreOfAMovedKernelKeepsPhysicalAddresses(t *testing.T) {
 		}
 		if got := CoreInfo(path); got != info || len(f.Progs) != segments {
 			t.Errorf("%q: read %q, %d segments, want %d", info, got, len(f.Progs), segments)
+		}
+		found := false
+		for _, p := range f.Progs {
+			found = found || p.Type == elf.PT_LOAD && p.Paddr == 0 && p.Vaddr == c.text
+		}
+		if !found {
+			t.Errorf("%q: nothing at %#x", info, c.text)
 		}
 		f.Close()
 	}
