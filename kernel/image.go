@@ -38,6 +38,9 @@ type Image struct {
 	Config    string
 	SystemMap string
 	Log       string
+	// Modules are what profiles and fragments set to m, in an order in which they
+	// can be loaded.
+	Modules []string
 	// Key names the image: 24 hexadecimal digits over all that went into it,
 	// or over the file's content when it was given as a file.
 	Key string
@@ -78,6 +81,7 @@ type Meta struct {
 	Steps     int       `json:"steps"` // commands that make ran
 	CCache    bool      `json:"ccache"`
 	Jobs      int       `json:"jobs"`
+	Modules   []string  `json:"modules,omitempty"` // files beside meta.json, in the order to load them
 	// Sizes are the bytes of the files beside meta.json.
 	Sizes map[string]int64 `json:"sizes"`
 	// Took is how long the stages lasted.

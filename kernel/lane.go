@@ -101,7 +101,7 @@ func (l *lane) compile(ctx context.Context) error {
 		}
 		step.Set(int64(done), int64(total))
 	},
-		"-j"+strconv.Itoa(l.jobs), "KBUILD_BUILD_VERSION=runvm-"+l.key[:shortKey], "vmlinux", "bzImage")
+		append([]string{"-j" + strconv.Itoa(l.jobs), "KBUILD_BUILD_VERSION=runvm-" + l.key[:shortKey]}, l.goals()...)...)
 	step.Done("")
 	if err != nil {
 		return err

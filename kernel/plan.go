@@ -125,6 +125,9 @@ func (p *plan) digest() string {
 	for _, s := range p.wanted {
 		fmt.Fprintln(h, s.Line())
 	}
+	if modular(p.wanted) { // images of before had none
+		fmt.Fprintln(h, "modules")
+	}
 	return hex.EncodeToString(h.Sum(nil))[:keyDigits]
 }
 

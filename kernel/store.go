@@ -45,6 +45,10 @@ func (b *Builder) lookup(key string) *Image {
 			return nil
 		}
 	}
+	var modules []string
+	for _, name := range meta.Modules {
+		modules = append(modules, filepath.Join(dir, name))
+	}
 	now := time.Now()
 	_ = os.Chtimes(dir, now, now) // a store that can't be written to still serves
 	return &Image{
@@ -55,6 +59,7 @@ func (b *Builder) lookup(key string) *Image {
 		Config:    filepath.Join(dir, "config"),
 		SystemMap: filepath.Join(dir, "System.map"),
 		Log:       filepath.Join(dir, "build.log"),
+		Modules:   modules,
 		Key:       key,
 		Release:   meta.Release,
 		Built:     meta.Built,
@@ -143,6 +148,10 @@ func (l *lane) fill(dir string) (*Meta, error) {
 		return nil, err
 	}
 	sizes[sourcesName] = int64(len(text))
+	modules, err := l.storeModules(dir, sizes)
+	if err != nil {
+		return nil, err
+	}
 	release, err := readBounded(filepath.Join(l.obj, "include/config/kernel.release"), 256)
 	if err != nil {
 		return nil, err
@@ -152,7 +161,7 @@ func (l *lane) fill(dir string) (*Meta, error) {
 		return nil, err
 	}
 	meta := l.describe()
-	meta.Release, meta.PVH, meta.Sizes = trimLine(release), pvh, sizes
+	meta.Release, meta.PVH, meta.Sizes, meta.Modules = trimLine(release), pvh, sizes, modules
 	return meta, nil
 }
 

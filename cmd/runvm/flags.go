@@ -21,7 +21,7 @@ func kernelFlags() []cli.Flag {
 		&cli.StringFlag{Name: "kernel", Value: run.Auto, HideDefault: true, Category: category, Usage: "`SOURCE` (default: the newest at hand that the patches apply to; without patches 6.12): 6.12 (Debian's linux-source-6.12, else kernel.org's newest), 6.12.63 (kernel.org), a tree, or a vmlinux or bzImage"},
 		&cli.StringFlag{Name: "base", Category: category, Usage: "build the `COMMIT` of the git tree that -kernel names, or worktree: what lies there, committed or not (default: the commit that the patches were made on, if they say and it is there; else worktree)"},
 		&cli.StringSliceFlag{Name: "patches", Category: category, Usage: "apply the series in `PATCHES`: a folder, a mail, an mbox or Maildir with its thread, -, TREE:BASE..TIP, or a Message-ID (repeatable; see help am)"},
-		&cli.StringFlag{Name: "profile", Value: "plain", Category: category, Usage: "configuration `NAME`: plain, debug, dump, or a comma-separated list with *.config files of yours"},
+		&cli.StringFlag{Name: "profile", Value: "plain", Category: category, Usage: "configuration `NAME`: plain, debug, dump, or a comma-separated list with *.config files of yours; what they set to m is loaded before the first test"},
 		&cli.StringFlag{Name: "config", Category: category, Usage: "start from the .config in `FILE` instead of tinyconfig"},
 		&cli.IntFlag{Name: "j", Category: category, HideDefault: true, Usage: "run `N` compilers at once (default: one a CPU)"},
 		verboseFlag(),

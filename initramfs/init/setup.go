@@ -87,6 +87,9 @@ func prepare(plan *wire.Plan) []error {
 	if plan.Hostname != "" {
 		add(unix.Sethostname([]byte(plan.Hostname)))
 	}
+	for _, file := range plan.Modules {
+		add(loadModule(file))
+	}
 	add(loopbackUp())
 	names := make([]string, 0, len(plan.Sysctls))
 	for name := range plan.Sysctls {
@@ -100,6 +103,19 @@ func prepare(plan *wire.Plan) []error {
 		add(mountShare(share))
 	}
 	return failed
+}
+
+// loadModule loads the module in a file; one that is there is left alone.
+func loadModule(file string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return fmt.Errorf("load module: %w", err)
+	}
+	defer f.Close()
+	if err := unix.FinitModule(int(f.Fd()), "", 0); err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("load module %s: %w", filepath.Base(file), err)
+	}
+	return nil
 }
 
 // setClock sets the time of day where the guest's own is behind it.

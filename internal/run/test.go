@@ -16,6 +16,7 @@ import (
 	"github.com/runvm/runvm/internal/verdict"
 	"github.com/runvm/runvm/internal/vm"
 	"github.com/runvm/runvm/internal/wire"
+	"github.com/runvm/runvm/kernel"
 )
 
 // Test carries p out and returns what can be said of it. An error means that
@@ -210,10 +211,22 @@ func (ps *programs) testsIn(g Guest) []wire.Test {
 	return tests
 }
 
+// guestModules are the modules of a kernel and where in the guest they lie.
+func guestModules(image *kernel.Image) (files []initramfs.File, paths []string) {
+	for _, source := range image.Modules {
+		path := "/lib/modules/" + filepath.Base(source)
+		files = append(files, initramfs.File{Path: path, Source: source})
+		paths = append(paths, path)
+	}
+	return files, paths
+}
+
 // boot makes the root file system and runs the guest, everything recorded.
 func (c *Conductor) boot(ctx context.Context, g Guest, built *Built, progs *programs, rec *recorder) error {
-	spec := initramfs.Spec{Files: progs.files, Commands: progs.commands, Plan: wire.Plan{
+	files, modules := guestModules(built.Image)
+	spec := initramfs.Spec{Files: append(files, progs.files...), Commands: progs.commands, Plan: wire.Plan{
 		Version: wire.Version, Key: built.Short(), Tests: progs.testsIn(g), Kernel: len(progs.tests) == 0, Hostname: "runvm", Shares: guestShares(g),
+		Modules: modules,
 	}}
 	var image *initramfs.Image
 	err := c.stage("image", func() (note string, err error) {

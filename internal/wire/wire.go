@@ -34,6 +34,8 @@ type Plan struct {
 	Tests []Test `json:"tests"`
 	// Kernel says that there need be no Tests: the kernel has run its own.
 	Kernel bool `json:"kernel,omitempty"`
+	// Modules are files of the guest, loaded in this order before the first test.
+	Modules []string `json:"modules,omitempty"`
 	// Sysctls are written before the first test: "kernel.hung_task_panic": "1".
 	Sysctls map[string]string `json:"sysctls,omitempty"`
 	// Hostname is what the guest calls itself.

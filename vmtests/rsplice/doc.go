@@ -21,6 +21,10 @@
 //		-append kmemleak=on -append rsplice.stress=10m \
 //		-append rsplice.fuzz=5000000 ...
 //
+// With kcsan.config data races are looked for, with module.config FUSE is a module:
+//
+//	runvm test -profile plain,vmtests/rsplice/module.config ...
+//
 // Folder mutations has kernels that must be caught, each by the test it names:
 // make mutants.
 //
