@@ -85,14 +85,14 @@ func endWhileFilling(t *testing.T, end func(t *testing.T, s *server, req request
 	var filling sync.WaitGroup
 	filling.Go(func() { s.fillPieces(s.pipe[0], req.off) })
 	filling.Go(func() { s.fillPieces(back[0], req.off+int64(half)) })
-	time.Sleep(time.Duration(rand.IntN(2000)) * time.Microsecond)
-	end(t, s, req, r)
 	returned := make(chan []byte, 1)
-	go func() {
+	go func() { // read(2) may return before what ends it does
 		res := <-r.returned
 		r.returned <- res
 		returned <- bytes.Clone(r.shared)
 	}()
+	time.Sleep(time.Duration(rand.IntN(2000)) * time.Microsecond)
+	end(t, s, req, r)
 	var then []byte
 	for then == nil {
 		select {
