@@ -84,7 +84,7 @@ func (l *lane) compiled() (*compiled.Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &compiled.Tree{Config: config, Read: func(name string) ([]byte, bool) {
+	return &compiled.Tree{Config: config, Modules: modular(l.wanted), Read: func(name string) ([]byte, bool) {
 		text, err := readBounded(filepath.Join(l.src, name), maxConfig)
 		return text, err == nil
 	}}, nil

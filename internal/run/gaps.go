@@ -71,7 +71,7 @@ func (c *Conductor) findGaps(ctx context.Context, b *Built) ([][]verdict.Gap, er
 	if err != nil {
 		return nil, err
 	}
-	tree := &compiled.Tree{Read: files.Read, Config: config, Sources: b.Sources()}
+	tree := &compiled.Tree{Read: files.Read, Config: config, Modules: len(b.Modules) > 0, Sources: b.Sources()}
 	all := make([][]verdict.Gap, len(b.Applied))
 	for i, a := range b.Applied {
 		for _, file := range a.Files {

@@ -38,6 +38,8 @@ type Tree struct {
 	Read func(name string) ([]byte, bool)
 	// Config is the .config.
 	Config kconfig.DotConfig
+	// Modules says that what is m is built, too.
+	Modules bool
 	// Sources are the files that objects were made of, headers included; nil
 	// when that is not known.
 	Sources map[string]bool
@@ -109,7 +111,7 @@ func (t *Tree) leftOut(file string, text []byte, lines []Range) []Gap {
 			case len(gaps) < maxGaps:
 				in = at
 				r := found[at-1]
-				gaps = append(gaps, Gap{File: file, Range: Range{n, n}, Why: r.why, Symbols: unmet(r.symbols, t.Config)})
+				gaps = append(gaps, Gap{File: file, Range: Range{n, n}, Why: r.why, Symbols: t.unmet(r.symbols)})
 			}
 		}
 	}
@@ -135,7 +137,7 @@ func (t *Tree) Builds(file string) bool {
 		return false
 	}
 	conds, ruled := t.rules(file)
-	return ruled && len(unmet(conds, t.Config)) == 0
+	return ruled && len(t.unmet(conds)) == 0
 }
 
 // isSource says that a file's lines are compiled into kernels.
@@ -168,7 +170,7 @@ func (t *Tree) unbuilt(file string) (why string, symbols []string, yes bool) {
 		return "no file that is compiled includes it", nil, t.Sources != nil && !t.Sources[file]
 	}
 	conds, ruled := t.rules(file)
-	if missing := unmet(conds, t.Config); len(missing) > 0 {
+	if missing := t.unmet(conds); len(missing) > 0 {
 		return "not built", missing, true
 	}
 	if t.Sources == nil || t.Sources[file] {
@@ -180,16 +182,16 @@ func (t *Tree) unbuilt(file string) (why string, symbols []string, yes bool) {
 	return "not built", nil, true
 }
 
-// unmet are those of conds that c does not meet, in words.
-func unmet(conds []cond, c kconfig.DotConfig) []string {
+// unmet are those of conds that the configuration does not meet, in words.
+func (t *Tree) unmet(conds []cond) []string {
 	var all []string
 	for _, k := range conds {
-		value := c.Value(k.symbol)
+		value := t.Config.Value(k.symbol)
 		said := ""
 		switch {
 		case k.set && value == "n":
 			said = "CONFIG_" + k.symbol + " is not set"
-		case k.set && k.builtin && value == "m":
+		case k.set && k.builtin && value == "m" && !t.Modules:
 			said = "CONFIG_" + k.symbol + "=m, and modules are not built"
 		case !k.set && value != "n":
 			said = "CONFIG_" + k.symbol + "=" + value

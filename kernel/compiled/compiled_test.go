@@ -75,6 +75,10 @@ func TestFilesThatAreNotBuilt(t *testing.T) {
 			t.Errorf("%s:\ngot  %q\nwant %q", file, got, want)
 		}
 	}
+	tree.Modules, tree.Sources["fs/nfsd/vfs.c"] = true, true
+	if gaps := tree.Gaps("fs/nfsd/vfs.c", []Range{{1, 1}}); len(gaps) > 0 {
+		t.Errorf("of a module that is built: %v", gaps)
+	}
 	tree.Sources = nil
 	if gaps := tree.Gaps("fs/fuse/new.c", nil); gaps != nil {
 		t.Errorf("without a record of what was compiled: %v", gaps)

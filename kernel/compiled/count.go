@@ -58,7 +58,7 @@ func (w *walk) wanted(dir string) wanted {
 
 // add adds what r asks for, when its conditions hold.
 func (w *walk) add(all *wanted, r rule, parts map[string][]rule, depth int) {
-	if depth > maxNested || len(unmet(r.conds, w.tree.Config)) > 0 {
+	if depth > maxNested || len(w.tree.unmet(r.conds)) > 0 {
 		return
 	}
 	for _, name := range r.wants {

@@ -72,7 +72,7 @@ func (w *walk) way(dir, object string, depth int) ([]cond, bool) {
 		if !ok {
 			continue
 		}
-		if len(unmet(conds, w.tree.Config)) == 0 {
+		if len(w.tree.unmet(conds)) == 0 {
 			return conds, true
 		}
 		if !found {
