@@ -10,7 +10,9 @@
 //	                      at random, directly and not, and verified as they are written
 //	                      and once more when they have left the cache
 //	TestStress            stress-ng: sendfile, readahead, mmap; splice, which uses no
-//	                      files, in the plain directory alone
+//	                      files, in the plain directory alone. The cache is emptied
+//	                      meanwhile. Sendfile looks neither at data nor at errors:
+//	                      TestFsx does
 //	TestSpliceSelftests   the kernel's tools/testing/selftests/splice, its scripts in the
 //	                      plain directory alone
 //	TestFsx               random operations on one file, each compared with what a byte
