@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/runvm/runvm/fusesrv"
 )
 
 // An expectation is a case of a suite that fails, although the kernel and the
@@ -14,10 +16,12 @@ type expectation struct {
 	reason      string
 	// sometimes says that it passes at other times: it is not run.
 	sometimes bool
+	// skips says that it knows, and skips itself in place of failing.
+	skips bool
 }
 
 // expected are all of them. One that passes is a failure too: it has no reason
-// to be listed.
+// to be listed. So is a case that skips itself and is not.
 func expected() []expectation {
 	return append(noModules(), []expectation{
 		{
@@ -29,10 +33,23 @@ func expected() []expectation {
 			reason: "tells servers that follow links which were put into their directory; without a server the kernel follows them, as it should",
 		},
 		{
+			suite: "TestPosix", name: "RenameOpenDir", places: paths(), skips: true,
+			reason: "asks for the attributes of an open directory over which another was renamed; go-fuse looks files up by name and has no such directory any more (its issue 55)",
+		},
+		{
 			suite: "TestStress", name: "readahead", places: []string{"passthrough"},
 			reason: "readahead(2) fills the page cache of a FUSE file by READs, also where reads pass that by: nobody ever reads what it would bring",
 		},
 	}...)
+}
+
+// paths are the names of all read paths.
+func paths() []string {
+	var names []string
+	for _, p := range fusesrv.Paths() {
+		names = append(names, p.Name)
+	}
+	return names
 }
 
 // noModules are the cases that fail on a kernel without modules, as runvm's are.
