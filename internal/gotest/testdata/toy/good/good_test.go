@@ -18,7 +18,7 @@ func TestParallel(t *testing.T) {
 	for _, name := range []string{"a", "b"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			fmt.Println("in", name)
+			t.Log("in", name) // what is printed past the test is whose marker came last
 			t.Run("deep", func(t *testing.T) { t.Log("deep") })
 		})
 	}
