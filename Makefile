@@ -38,7 +38,7 @@ WITH     = fio stress-ng sh cat cut dirname grep wc $(addprefix $(PROGRAMS)/,tes
 suites: DIR := $(RUN)
 suites: build ## suites of others, and random operations, over every read path: a table of suite by path
 	./tools/suites $(PROGRAMS) -kernel $(KERNEL) -patches $(PATCHES)
-	./runvm test -kernel $(KERNEL) -patches $(PATCHES) -memory 2048 -timeout 120m $(addprefix -with ,$(WITH)) -o $(DIR) ./vmtests/suites; \
+	./runvm test -kernel $(KERNEL) -patches $(PATCHES) -memory 2048 -timeout 300m $(addprefix -with ,$(WITH)) -o $(DIR) ./vmtests/suites; \
 		code=$$?; ./runvm report -format matrix $(DIR); exit $$code
 
 e2e: build ## runvm itself: verdicts of kernels that really crash, hang, stay silent
