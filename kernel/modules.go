@@ -13,8 +13,8 @@ import (
 	"github.com/runvm/runvm/kernel/kconfig"
 )
 
-// moduleSuffix ends the name of a module's file.
-const moduleSuffix = ".ko"
+// ModuleSuffix ends the name of a module's file.
+const ModuleSuffix = ".ko"
 
 // The bounds of what is read of modules, in bytes.
 const (
@@ -49,19 +49,11 @@ func (l *lane) storeModules(dir string, sizes map[string]int64) ([]string, error
 	if !modular(l.wanted) {
 		return nil, nil
 	}
-	order, err := readBounded(filepath.Join(l.obj, "modules.order"), maxOrder)
+	files, err := ModulesIn(l.obj)
 	if err != nil {
 		return nil, err
 	}
-	var files []string
-	for _, path := range strings.Fields(string(order)) { // fs/fuse/fuse.o, .ko before Linux 6.2
-		if !filepath.IsLocal(path) {
-			return nil, fmt.Errorf("modules.order: %q leaves the tree", path)
-		}
-		files = append(files, filepath.Join(l.obj, strings.TrimSuffix(path, filepath.Ext(path))+moduleSuffix))
-	}
-	files, err = loadOrder(files)
-	if err != nil {
+	if files, err = loadOrder(files); err != nil {
 		return nil, err
 	}
 	var names []string
@@ -75,12 +67,29 @@ func (l *lane) storeModules(dir string, sizes map[string]int64) ([]string, error
 	return names, nil
 }
 
+// ModulesIn returns the files of the modules of a kernel that was built in dir:
+// modules.order lists their objects, .o since Linux 6.2 and .ko before. What leaves
+// the folder is none of them.
+func ModulesIn(dir string) ([]string, error) {
+	order, err := readBounded(filepath.Join(dir, "modules.order"), maxOrder)
+	if err != nil {
+		return nil, err
+	}
+	var files []string
+	for _, path := range strings.Fields(string(order)) {
+		if filepath.IsLocal(path) {
+			files = append(files, filepath.Join(dir, strings.TrimSuffix(path, filepath.Ext(path))+ModuleSuffix))
+		}
+	}
+	return files, nil
+}
+
 // loadOrder sorts files of modules so that each comes behind those it depends
 // on, and otherwise stays where it is.
 func loadOrder(files []string) ([]string, error) {
 	byName := map[string]string{}
 	for _, file := range files {
-		byName[moduleName(file)] = file
+		byName[ModuleName(file)] = file
 	}
 	var sorted []string
 	const open, done = 1, 2
@@ -89,7 +98,7 @@ func loadOrder(files []string) ([]string, error) {
 	visit = func(file string) error {
 		switch state[file] {
 		case open:
-			return fmt.Errorf("module %s depends on itself", moduleName(file))
+			return fmt.Errorf("module %s depends on itself", ModuleName(file))
 		case done:
 			return nil
 		}
@@ -101,7 +110,7 @@ func loadOrder(files []string) ([]string, error) {
 		for _, name := range depends {
 			other, ok := byName[name]
 			if !ok {
-				return fmt.Errorf("module %s depends on %s, which was not built", moduleName(file), name)
+				return fmt.Errorf("module %s depends on %s, which was not built", ModuleName(file), name)
 			}
 			if err := visit(other); err != nil {
 				return err
@@ -119,9 +128,9 @@ func loadOrder(files []string) ([]string, error) {
 	return sorted, nil
 }
 
-// moduleName is what the kernel calls the module in a file.
-func moduleName(file string) string {
-	return strings.ReplaceAll(strings.TrimSuffix(filepath.Base(file), moduleSuffix), "-", "_")
+// ModuleName is what the kernel calls the module in a file: it writes "_" for "-".
+func ModuleName(file string) string {
+	return strings.ReplaceAll(strings.TrimSuffix(filepath.Base(file), ModuleSuffix), "-", "_")
 }
 
 // moduleDepends are the names of the modules whose symbols the one in a file

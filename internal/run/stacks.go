@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"github.com/runvm/runvm/internal/console"
 	"github.com/runvm/runvm/internal/symbol"
 	"github.com/runvm/runvm/internal/verdict"
+	"github.com/runvm/runvm/kernel"
 	"github.com/runvm/runvm/kernel/patch"
 )
 
@@ -23,7 +23,6 @@ const (
 	decodeTime   = 30 * time.Second // a large kernel's first time takes 2 s
 	decodeFrames = 20_000           // of all crashes, those put into others included
 	decodeName   = 256              // bytes of a function or a path
-	maxOrder     = 4 << 20          // bytes of a modules.order
 	indexFile    = "symbols.index"
 )
 
@@ -57,7 +56,7 @@ func (c *Conductor) symbols(ctx context.Context, built *Built, progs *programs, 
 	}
 	s := symbols{Vmlinux: built.Vmlinux, Bytes: info.Size(), Modified: info.ModTime(), Direct: built.PVH || built.BzImage == "", Index: filepath.Join(built.Dir, indexFile)}
 	for _, f := range progs.files {
-		if strings.HasSuffix(f.Source, moduleSuffix) {
+		if strings.HasSuffix(f.Source, kernel.ModuleSuffix) {
 			s.Modules = append(s.Modules, f.Source)
 		}
 	}
@@ -223,42 +222,18 @@ func (d *stackDecoder) table(module string) *symbol.Table {
 	return t
 }
 
-// moduleSuffix ends the name of a module's file.
-const moduleSuffix = ".ko"
-
 // module finds a module's file, "" when there is none: what the tests brought
 // was loaded before what the kernel's build made.
 func (s *symbols) module(name string) string {
 	dir := filepath.Dir(s.Vmlinux)
-	beside, _ := filepath.Glob(filepath.Join(dir, "*"+moduleSuffix))
-	for _, file := range slices.Concat(s.Modules, beside, ordered(dir)) {
-		// The kernel writes "_" for "-".
-		if strings.ReplaceAll(strings.TrimSuffix(filepath.Base(file), moduleSuffix), "-", "_") == name {
+	beside, _ := filepath.Glob(filepath.Join(dir, "*"+kernel.ModuleSuffix))
+	built, _ := kernel.ModulesIn(dir) // none where nothing was built
+	for _, file := range slices.Concat(s.Modules, beside, built) {
+		if kernel.ModuleName(file) == name {
 			return file
 		}
 	}
 	return ""
-}
-
-// ordered are the modules of a kernel that was built in dir: modules.order
-// lists their objects, .o since Linux 6.2 and .ko before.
-func ordered(dir string) []string {
-	f, err := os.Open(filepath.Join(dir, "modules.order"))
-	if err != nil {
-		return nil
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxOrder))
-	if err != nil {
-		return nil
-	}
-	var files []string
-	for _, path := range strings.Fields(string(text)) {
-		if filepath.IsLocal(path) {
-			files = append(files, filepath.Join(dir, strings.TrimSuffix(path, filepath.Ext(path))+moduleSuffix))
-		}
-	}
-	return files
 }
 
 // shorten bounds a name out of debug information.
