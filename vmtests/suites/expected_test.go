@@ -52,7 +52,7 @@ func paths() []string {
 	return names
 }
 
-// noModules are the cases that fail on a kernel without modules, as runvm's are.
+// noModules are the cases that fail on a kernel without modules, as those of the profiles are.
 func noModules() []expectation {
 	var all []expectation
 	for name, does := range map[string]string{
@@ -61,7 +61,7 @@ func noModules() []expectation {
 		"kernfs attr splice":                   "reads what a module has in sysfs",
 		"kernfs binattr splice":                "reads what a module has in sysfs",
 	} {
-		all = append(all, expectation{suite: "TestSpliceSelftests", name: name, reason: does + ", and the kernels of runvm have no modules"})
+		all = append(all, expectation{suite: "TestSpliceSelftests", name: name, reason: does + ", and the kernels of the profiles have no modules"})
 	}
 	return all
 }
