@@ -1,6 +1,6 @@
 // Package counter counts what a guest does, for benchmarks: CPU time, which is
 // instructions where runvm's guest is deterministic, and the bytes that the CPU
-// copies.
+// copies. A Profile says in which functions the time is spent.
 //
 // Copied bytes are counted by the kernel: copied.patch, which is for measuring
 // alone, has each copy routine of x86-64 (memcpy, memmove, copy_page, those to
