@@ -17,6 +17,7 @@ func copyPath() Path {
 type copier struct {
 	header [replyHeaderSize]byte
 	data   []byte // room for the largest READ and what surrounds it in directUnits
+	got    []byte // of it, what the READ at hand is answered with
 }
 
 func openCopy(_ conn, maxRead int) (answerer, error) {
@@ -36,10 +37,13 @@ func (c *copier) answer(r *read) error {
 	}
 	r.count.copied.Add(uint64(len(data)))
 	r.step(StepFilled)
-	return r.reply(len(data), func(unique uint64, n int) error {
-		putReplyHeader(c.header[:], unique, 0, n)
-		return r.send(c.header[:], data[:n])
-	})
+	c.got = data
+	return r.reply(len(data), c)
+}
+
+func (c *copier) reply(r *read, unique uint64, n int) error {
+	putReplyHeader(c.header[:], unique, 0, n)
+	return r.send(c.header[:], c.got[:n])
 }
 
 // fetch returns the bytes of r. For a direct read those are in the middle of

@@ -51,7 +51,17 @@ func (f *fixedFiller) answer(r *read) error {
 	}
 	r.count.filled.Add(uint64(n))
 	r.step(StepFilled)
-	return r.reply(n, f.commit)
+	return r.reply(n, f)
+}
+
+// reply fills r if that is not done by the call that replies.
+func (f *fixedFiller) reply(r *read, unique uint64, n int) error {
+	if unique == f.conn.now && !r.stream {
+		if _, err := f.fill(r); err != nil {
+			return err
+		}
+	}
+	return f.commit(unique, n)
 }
 
 // commit prepares an answer of n bytes to unique.
@@ -86,14 +96,7 @@ func (f *fixedFiller) fill(r *read) (int, error) {
 // fewer bytes. What it delivers is counted before that is known.
 func (f *fixedFiller) linked(r *read) error {
 	r.count.filled.Add(uint64(r.size))
-	r.announce(r.size, func(unique uint64, n int) error {
-		if unique == f.conn.now {
-			if _, err := f.fill(r); err != nil {
-				return err
-			}
-		}
-		return f.commit(unique, n)
-	})
+	r.announce(r.size, f)
 	if f.conn.now != r.unique { // a hook has answered it; the kernel will say so
 		return f.commit(r.unique, r.size)
 	}

@@ -57,14 +57,18 @@ type loopNode struct {
 	opening opening
 }
 
-// A directFile is one that was opened with O_DIRECT.
-type directFile struct{ *gofs.LoopbackFile }
+// A loopFile is an open file that is at hand as a source, for each of its READs.
+type loopFile struct {
+	*gofs.LoopbackFile
+	source source
+}
 
 var (
-	_ gofs.NodeOpener      = (*loopNode)(nil)
-	_ gofs.NodeCreater     = (*loopNode)(nil)
-	_ gofs.NodeReader      = (*loopNode)(nil)
-	_ gofs.NodeWrapChilder = (*loopNode)(nil)
+	_ gofs.NodeOpener         = (*loopNode)(nil)
+	_ gofs.NodeCreater        = (*loopNode)(nil)
+	_ gofs.NodeReader         = (*loopNode)(nil)
+	_ gofs.NodeCopyFileRanger = (*loopNode)(nil)
+	_ gofs.NodeWrapChilder    = (*loopNode)(nil)
 )
 
 // wrap returns a loopNode around node, or node itself if it is not go-fuse's.
@@ -96,23 +100,35 @@ func (n *loopNode) Create(ctx context.Context, name string, flags, mode uint32, 
 // opened returns what stands for f, which the reader opened with flags.
 func (n *loopNode) opened(f gofs.FileHandle, flags uint32) gofs.FileHandle {
 	file, ok := f.(*gofs.LoopbackFile)
-	if ok && n.opening.isDirect(flags) {
-		return &directFile{file}
+	if !ok {
+		return f
 	}
-	return f
+	fd, ok := file.PassthroughFd()
+	if !ok {
+		return f
+	}
+	return &loopFile{file, source{fd: fd, end: noEnd, direct: n.opening.isDirect(flags)}}
 }
 
 // Read implements fs.NodeReader. The descriptor stays open while the READ is
 // answered: the kernel sends RELEASE after the last answer.
 func (n *loopNode) Read(_ context.Context, f gofs.FileHandle, _ []byte, _ int64) (fuse.ReadResult, syscall.Errno) {
-	file, ok := f.(gofs.FilePassthroughFder)
+	file, ok := f.(*loopFile)
 	if !ok {
 		return nil, syscall.EBADF
 	}
-	fd, ok := file.PassthroughFd()
-	if !ok {
-		return nil, syscall.EBADF
+	return &file.source, 0
+}
+
+// CopyFileRange implements fs.NodeCopyFileRanger: go-fuse wants its own files.
+func (n *loopNode) CopyFileRange(ctx context.Context, in gofs.FileHandle, offIn uint64, node *gofs.Inode, out gofs.FileHandle, offOut, size, flags uint64) (uint32, syscall.Errno) {
+	return n.LoopbackNode.CopyFileRange(ctx, inner(in), offIn, node, inner(out), offOut, size, flags)
+}
+
+// inner returns go-fuse's file of f.
+func inner(f gofs.FileHandle) gofs.FileHandle {
+	if file, ok := f.(*loopFile); ok {
+		return file.LoopbackFile
 	}
-	_, direct := f.(*directFile)
-	return &source{fd: fd, end: noEnd, direct: direct}, 0
+	return f
 }

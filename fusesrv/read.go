@@ -24,7 +24,8 @@ const (
 	replyHeaderSize   = 16
 )
 
-// A read is one READ, from the device to its answer.
+// A read is one READ, from the device to its answer. Its worker uses the same one
+// for the next.
 type read struct {
 	conn   conn   // that it came by and is answered by
 	dev    int    // the device, for paths that answer there themselves
@@ -40,6 +41,7 @@ type read struct {
 	data   io.ReaderAt
 	stream bool // fd has no positions
 	direct bool
+	at     int64 // how far those system calls are that are given a position
 }
 
 // step tells a hook how far r is.
@@ -49,19 +51,25 @@ func (r *read) step(s Step) {
 	}
 }
 
-// reply counts n bytes as read, then has send reply to r with them.
-func (r *read) reply(n int, send func(unique uint64, n int) error) error {
-	r.announce(n, send)
-	return r.sent(send(r.unique, n))
+// A replier sends a reply of n bytes to unique, which is r unless a hook has made
+// it up. (It is no function, as one that knows r is memory for each READ.)
+type replier interface {
+	reply(r *read, unique uint64, n int) error
+}
+
+// reply counts n bytes as read, then has by reply to r with them.
+func (r *read) reply(n int, by replier) error {
+	r.announce(n, by)
+	return r.sent(by.reply(r, r.unique, n))
 }
 
 // announce counts n bytes as read, before the reply: a reader that has its
 // bytes finds them counted. A hook may send replies of its own.
-func (r *read) announce(n int, send func(unique uint64, n int) error) {
+func (r *read) announce(n int, by replier) {
 	r.count.readBytes.Add(uint64(n))
 	if r.hooks.OnReply != nil {
 		r.hooks.OnReply(Reply{Unique: r.unique, Asked: r.asked, Size: n, Send: func(unique uint64, n int) error {
-			if err := send(unique, n); err != nil {
+			if err := by.reply(r, unique, n); err != nil {
 				return err
 			}
 			return r.conn.flush()

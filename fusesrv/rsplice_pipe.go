@@ -92,13 +92,18 @@ func (r *read) filled(n int, err error) error {
 	}
 	r.count.filled.Add(uint64(n))
 	r.step(StepFilled)
-	return r.reply(n, func(unique uint64, n int) error {
-		r.count.calls.Add(1)
-		if n == 0 {
-			return replyError(r.conn, unique, 0)
-		}
-		return rsplice.Reply(r.dev, unique, n)
-	})
+	return r.reply(n, headers{})
+}
+
+// Headers reply with a header alone.
+type headers struct{}
+
+func (headers) reply(r *read, unique uint64, n int) error {
+	r.count.calls.Add(1)
+	if n == 0 {
+		return replyError(r.conn, unique, 0)
+	}
+	return rsplice.Reply(r.dev, unique, n)
 }
 
 // unfilled answers r, which only has its first n bytes in place because of err.

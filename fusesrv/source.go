@@ -69,8 +69,8 @@ func (r *read) position() *int64 {
 	if r.stream {
 		return nil
 	}
-	off := r.off
-	return &off
+	r.at = r.off
+	return &r.at
 }
 
 // readAt fills p with the bytes of r and returns fewer only at the end of the

@@ -17,9 +17,14 @@ func splicePath() Path {
 type splicer struct {
 	flags   int
 	maxRead int
-	// reply carries a reply, header first, to the device. spare is for a
+	// out carries a reply, header first, to the device. spare is for a
 	// reply that turned out shorter than its header said.
-	reply, spare pipe
+	out, spare pipe
+	// The reply to the READ at hand is in from, with n bytes of data, until it
+	// is sent.
+	from pipe
+	n    int
+	sent bool
 }
 
 // A pipe is the two ends of one, reading end first.
@@ -41,8 +46,8 @@ func openSplicer(flags int) func(conn, int) (answerer, error) {
 // largest read: each buffer holds a page or a part of one, and a read that
 // starts inside a page touches one more.
 func (s *splicer) openPipes() error {
-	s.reply, s.spare = pipe{-1, -1}, pipe{-1, -1}
-	for _, p := range []*pipe{&s.reply, &s.spare} {
+	s.out, s.spare = pipe{-1, -1}, pipe{-1, -1}
+	for _, p := range []*pipe{&s.out, &s.spare} {
 		var err error
 		if *p, err = openPipe(s.maxRead + 2*os.Getpagesize()); err != nil {
 			s.close()
@@ -74,7 +79,7 @@ func (p pipe) close() {
 }
 
 func (s *splicer) close() {
-	s.reply.close()
+	s.out.close()
 	s.spare.close()
 }
 
@@ -84,14 +89,14 @@ func (s *splicer) answer(r *read) error {
 	if r.direct && !r.aligned() {
 		return errUnfit
 	}
-	if err := putHeader(r, s.reply, r.unique, r.size); err != nil {
+	if err := putHeader(r, s.out, r.unique, r.size); err != nil {
 		return s.giveUp(r, err)
 	}
-	n, err := fill(r, s.reply, r.size)
+	n, err := fill(r, s.out, r.size)
 	if err != nil {
 		return s.giveUp(r, err)
 	}
-	from := s.reply
+	from := s.out
 	if n < r.size {
 		if from, err = s.shorten(r, n); err != nil {
 			return s.giveUp(r, err)
@@ -99,18 +104,21 @@ func (s *splicer) answer(r *read) error {
 	}
 	r.count.spliced.Add(uint64(n))
 	r.step(StepFilled)
-	used := false
-	return r.reply(n, func(unique uint64, size int) error {
-		if used || unique != r.unique || size != n {
-			return s.again(r, unique, size)
-		}
-		used = true
-		sent := spliceAll(r, from[0], r.dev, replyHeaderSize+n, s.flags)
-		if sent != nil {
-			s.reopen() // what the device did not take is still in the pipe
-		}
-		return sent
-	})
+	s.from, s.n, s.sent = from, n, false
+	return r.reply(n, s)
+}
+
+// reply sends what is in the pipe, if that is what is to be sent.
+func (s *splicer) reply(r *read, unique uint64, size int) error {
+	if s.sent || unique != r.unique || size != s.n {
+		return s.again(r, unique, size)
+	}
+	s.sent = true
+	err := spliceAll(r, s.from[0], r.dev, replyHeaderSize+size, s.flags)
+	if err != nil {
+		s.reopen() // what the device did not take is still in the pipe
+	}
+	return err
 }
 
 // again makes and sends another reply to r, to unique and of size bytes; what
@@ -121,14 +129,14 @@ func (s *splicer) again(r *read, unique uint64, size int) error {
 		return err
 	}
 	defer other.close()
-	if err := putHeader(r, other.reply, unique, size); err != nil {
+	if err := putHeader(r, other.out, unique, size); err != nil {
 		return err
 	}
-	n, err := fill(r, other.reply, size)
+	n, err := fill(r, other.out, size)
 	if err != nil {
 		return err
 	}
-	return spliceAll(r, other.reply[0], r.dev, replyHeaderSize+n, s.flags)
+	return spliceAll(r, other.out[0], r.dev, replyHeaderSize+n, s.flags)
 }
 
 // fill moves at most size bytes of r's source into a pipe.
@@ -173,13 +181,13 @@ func fillOnce(r *read, off *int64, to pipe, size int) (int, error) {
 func (s *splicer) shorten(r *read, n int) (pipe, error) {
 	var promised [replyHeaderSize]byte
 	r.count.calls.Add(1)
-	if _, err := unix.Read(s.reply[0], promised[:]); err != nil {
+	if _, err := unix.Read(s.out[0], promised[:]); err != nil {
 		return pipe{}, fmt.Errorf("take back a header: %w", err)
 	}
 	if err := putHeader(r, s.spare, r.unique, n); err != nil {
 		return pipe{}, err
 	}
-	return s.spare, spliceAll(r, s.reply[0], s.spare[1], n, 0)
+	return s.spare, spliceAll(r, s.out[0], s.spare[1], n, 0)
 }
 
 // giveUp answers r with the error number in err and empties the pipes.

@@ -35,6 +35,7 @@ type worker struct {
 	dev    int // the device, which the paths that are not on a ring use themselves
 	out    []byte
 	readIn fuse.ReadIn
+	now    read // the READ that is being answered, or was last
 	answer answerer
 	copier *copier       // for READs that answer is not fit for; nil before the first
 	never  chan struct{} // READs are not cancelled: nothing is ever sent
@@ -149,7 +150,8 @@ func (w *worker) serve(q request) {
 func (w *worker) read(q request) error {
 	w.reading.Store(q.unique)
 	defer w.reading.Store(0)
-	r := read{conn: w.conn, dev: w.dev, unique: q.unique, count: &w.srv.count, hooks: &w.srv.hooks}
+	r := &w.now
+	*r = read{conn: w.conn, dev: w.dev, unique: q.unique, count: &w.srv.count, hooks: &w.srv.hooks}
 	r.count.reads.Add(1)
 	r.count.ringed.Add(w.conn.ringed())
 	r.count.calls.Add(1)
@@ -170,12 +172,12 @@ func (w *worker) read(q request) error {
 		return r.fail(unix.EBADF)
 	}
 	r.off, r.asked, r.size = int64(w.readIn.Offset), int(w.readIn.Size), int(w.readIn.Size)
-	done, err := from.begin(&r)
+	done, err := from.begin(r)
 	if err != nil {
 		return r.fail(errnoOf(err))
 	}
 	defer done()
-	return w.answerBy(&r)
+	return w.answerBy(r)
 }
 
 // answerBy has the path answer r, or the copier if the path is not fit for it.
