@@ -51,7 +51,8 @@ mutants: build ## each rule of rsplice(2) taken from the kernel in turn: the tes
 	go test -tags e2e -count 1 -timeout 120m -run '^TestMutants$$' -v ./internal/e2e -mutants
 
 series: ## what a series touches, compiled after each patch: W=1, sparse, checkpatch, 32 bit, arm64, as a module (WHOLE=-series-whole: and linked)
-	go test -tags e2e -count 1 -timeout 240m -run '^TestSeries$$' -v ./internal/e2e -series -series-kernel $(KERNEL) -series-patches $(PATCHES) $(WHOLE)
+	./tools/sparse runs/programs
+	PATH=$(CURDIR)/runs/programs:$$PATH go test -tags e2e -count 1 -timeout 240m -run '^TestSeries$$' -v ./internal/e2e -series -series-kernel $(KERNEL) -series-patches $(PATCHES) $(WHOLE)
 
 lkdtm: build ## every crash the kernel's own crash module knows, and what runvm says of each (UPDATE=-update: into docs)
 	go test -tags e2e -count 1 -timeout 120m -parallel 2 -v -run '^TestLKDTM$$' ./internal/e2e -catalogue $(UPDATE)
