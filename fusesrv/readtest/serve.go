@@ -118,6 +118,7 @@ func (c *config) mount(g *gate) (*fusesrv.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	fusesrv.Processors(c.Workers)
 	return fusesrv.Mount(c.Dir, tree, fusesrv.Options{
 		Path: c.Path, Workers: c.Workers, MaxRead: c.MaxRead, KeepCache: c.KeepCache, Valid: c.Valid,
 		DirectIO: c.DirectIO, DirectSource: c.DirectSource, DirectTarget: c.DirectTarget, SpliceWrites: c.SpliceWrites,

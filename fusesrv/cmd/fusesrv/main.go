@@ -48,6 +48,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1)
 	defer signal.Stop(signals)
+	fusesrv.Processors(o.Workers)
 	srv, err := fusesrv.Mount(mnt, fusesrv.Loopback(src), o)
 	if err == nil {
 		err = serve(srv, signals, stdout, stderr)
