@@ -66,6 +66,7 @@ type loopFile struct {
 var (
 	_ gofs.NodeOpener         = (*loopNode)(nil)
 	_ gofs.NodeCreater        = (*loopNode)(nil)
+	_ gofs.NodeTmpfiler       = (*loopNode)(nil)
 	_ gofs.NodeReader         = (*loopNode)(nil)
 	_ gofs.NodeCopyFileRanger = (*loopNode)(nil)
 	_ gofs.NodeWrapChilder    = (*loopNode)(nil)
@@ -94,6 +95,12 @@ func (n *loopNode) Open(ctx context.Context, flags uint32) (gofs.FileHandle, uin
 // Create implements fs.NodeCreater.
 func (n *loopNode) Create(ctx context.Context, name string, flags, mode uint32, out *fuse.EntryOut) (*gofs.Inode, gofs.FileHandle, uint32, syscall.Errno) {
 	node, f, reply, errno := n.LoopbackNode.Create(ctx, name, n.opening.flags(flags), mode, out)
+	return node, n.opened(f, flags), reply | n.opening.reply, errno
+}
+
+// Tmpfile implements fs.NodeTmpfiler.
+func (n *loopNode) Tmpfile(ctx context.Context, flags, mode uint32, out *fuse.EntryOut) (*gofs.Inode, gofs.FileHandle, uint32, syscall.Errno) {
+	node, f, reply, errno := n.LoopbackNode.Tmpfile(ctx, n.opening.flags(flags), mode, out)
 	return node, n.opened(f, flags), reply | n.opening.reply, errno
 }
 

@@ -2,8 +2,10 @@ package readbench
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/runvm/runvm/vmtests/counter"
 )
@@ -13,7 +15,7 @@ const (
 	profileLines = 40
 )
 
-// TestProfile says in which functions of the kernel a server spends its
+// TestProfile says in which functions the server and the reader spend their
 // instructions, for each cell of BenchmarkRead that -run names: what one path
 // has to do and another has not.
 func TestProfile(t *testing.T) {
@@ -26,8 +28,8 @@ func TestProfile(t *testing.T) {
 	cells(t, run, func(tb testing.TB, c *cell) { c.profile(tb) })
 }
 
-// profile reads the file over and over and shows where the server was seen. What
-// it costs is measured without looking: that makes it twice as much.
+// profile reads the file over and over and shows where both were seen. What that
+// costs is measured without looking: looking makes it twice as much.
 func (c *cell) profile(t testing.TB) {
 	t.Helper()
 	if c.srv == nil {
@@ -40,8 +42,9 @@ func (c *cell) profile(t testing.TB) {
 		costs = append(costs, c.cold(t, nil))
 		c.cold(t, p)
 	}
-	perKiB := float64(median(costs).srv/counter.Instruction) / float64(len(c.data)/1024)
-	t.Logf("%.1f instr/KiB:\n%s", perKiB, table(t, p.Of(c.srv.PID()), perKiB))
+	all := median(costs)
+	c.show(t, "server", all.srv, p.Of(c.srv.PID()))
+	c.show(t, "reader", all.app, p.Of(os.Getpid()))
 }
 
 // cold is one turn and what it has cost, watched by p unless that is nil.
@@ -57,20 +60,21 @@ func (c *cell) cold(t testing.TB, p *counter.Profile) cost {
 	return c.turn(t, f)
 }
 
-// table shows which parts of a whole are spent where.
-func table(t testing.TB, shares []counter.Share, whole float64) string {
+// show shows what parts of a whole are spent where.
+func (c *cell) show(t testing.TB, who string, spent time.Duration, shares []counter.Share) {
 	t.Helper()
+	whole := float64(spent/counter.Instruction) / float64(len(c.data)/1024)
 	all := 0
 	for _, s := range shares {
 		all += s.Samples
 	}
 	if all == 0 {
-		t.Fatal("the server was never seen")
+		t.Fatalf("the %s was never seen", who)
 	}
 	var text strings.Builder
 	for _, s := range shares[:min(len(shares), profileLines)] {
 		part := float64(s.Samples) / float64(all)
 		fmt.Fprintf(&text, "%8.2f  %5.1f %%  %s\n", part*whole, 100*part, s.Function)
 	}
-	return text.String()
+	t.Logf("%s: %.1f instr/KiB\n%s", who, whole, text.String())
 }
