@@ -23,6 +23,8 @@
 //
 // With kcsan.config data races are looked for, with module.config FUSE is a module:
 //
+//	runvm test -profile plain,vmtests/rsplice/kcsan.config -cpus 2 \
+//		-allow vmtests/rsplice/kcsan.toml -append rsplice.stress=10m ...
 //	runvm test -profile plain,vmtests/rsplice/module.config ...
 //
 // Folder mutations has kernels that must be caught, each by the test it names:
