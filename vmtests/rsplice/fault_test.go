@@ -19,7 +19,7 @@ import (
 const (
 	// sweepPages is the number of READs of one page that a sweep can have: more
 	// than there are places where a call can fail.
-	sweepPages = 1000
+	sweepPages = 300
 	// maxSites is where a sweep that does not end is given up.
 	maxSites = 150
 )
