@@ -19,6 +19,7 @@
 //
 //	app-instr/KiB     instructions of the reader, the kernel's on its behalf included
 //	srv-instr/KiB     of the server, likewise
+//	both-instr/KiB    of reader and server
 //	extra-instr/KiB   of both, less what the reader needs when all is cached; not
 //	                  for readers who have no cache
 //	all-instr/KiB     of the whole guest while the file is read, its idle time too:

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 	if readtest.Role(os.Getenv(readtest.Env), os.Stdin, os.Stdout, os.Stderr) {
 		return
 	}
-	fmt.Print(counter.Directions("app-", "srv-", "extra-"))
+	fmt.Print(counter.Directions("app-", "srv-", "both-", "extra-"))
 	m.Run()
 }
 

@@ -26,6 +26,7 @@ func (c *cell) report(b *testing.B, cold, warm cost) {
 	if cached := !c.access.uncached && !(c.inKernel && c.direct() && !c.access.mapped); cached {
 		cost.Report(b, "extra-", cold.app+cold.srv-warm.app)
 	}
+	cost.Report(b, "both-", cold.app+cold.srv)
 	cost.Report(b, "all-", cold.all)
 	if !cost.Counts() {
 		b.ReportMetric(c.mib()/cold.all.Seconds(), "MiB/s")
