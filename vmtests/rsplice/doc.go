@@ -30,6 +30,7 @@
 // Folder mutations has kernels that must be caught, each by the test it names:
 // make mutants.
 //
-// A kernel without the call skips them, by one sentence. That is for runs on
+// A kernel without the call, or with the first patches of the series alone, skips
+// them, by one sentence. That is for runs on
 // kernels without the series; with it, a skip is a failure of the kernel.
 package rsplice
