@@ -64,7 +64,7 @@ func need(t *testing.T) {
 		t.Skip("kernel has no rsplice(2)")
 	}
 	if !rsplice.CanComplete() { // the last patch that is not text: runvm test -each
-		t.Skip("kernel has a part of rsplice(2) only; the way of ./vmtests/fuseread with a pipe needs no more")
+		t.Skip("kernel has a part of rsplice(2) only")
 	}
 }
 
