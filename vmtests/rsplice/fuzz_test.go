@@ -24,7 +24,6 @@ const (
 	fuzzCalls   = 5000  // unless told otherwise
 	fuzzRound   = 50000 // calls, at most, until all is set up anew
 	fuzzPipes   = 4
-	fuzzNice    = 10 // of what is not fuzzing
 )
 
 // TestFuzz makes calls with arguments that have nothing to do with one another:
@@ -165,11 +164,7 @@ func fuzzMount(t *testing.T, seed uint64, calls int, total *outcomes) {
 		w := *s
 		w.device, w.buf = device, make([]byte, len(s.buf))
 		rng := rand.New(rand.NewPCG(seed, uint64(100+i)))
-		servers.Go(func() {
-			runtime.LockOSThread() // until it ends, with the thread
-			giveWay(t, unix.Gettid())
-			w.serveLate(stop, p, rng)
-		})
+		servers.Go(func() { w.serveLate(stop, p, rng) })
 	}
 	// it cannot verify: what the fuzzer has filled may be anything
 	reader := as("churn", fmt.Sprintf("%d %d %d %s", seed, time.Hour.Milliseconds(), s.size, s.file()))
@@ -177,7 +172,6 @@ func fuzzMount(t *testing.T, seed uint64, calls int, total *outcomes) {
 	if err := reader.Start(); err != nil {
 		t.Fatal(err)
 	}
-	giveWay(t, reader.Process.Pid)
 	all := make([]*fuzzer, fuzzThreads)
 	for i := range all {
 		f := newFuzzer(t, s, clone, rand.New(rand.NewPCG(seed, uint64(i))), p)
@@ -203,14 +197,6 @@ func fuzzMount(t *testing.T, seed uint64, calls int, total *outcomes) {
 	_ = reader.Wait()
 	close(stop)
 	servers.Wait()
-}
-
-// giveWay lets a task run when the others leave it something: nine parts of ten of
-// the time would be spent on the requests that are to be fuzzed.
-func giveWay(t *testing.T, task int) {
-	if err := unix.Setpriority(unix.PRIO_PROCESS, task, fuzzNice); err != nil {
-		t.Error(err)
-	}
 }
 
 // serveLate answers READs when some others have come.
