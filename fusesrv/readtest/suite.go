@@ -69,20 +69,8 @@ func Need(t testing.TB, p fusesrv.Path) {
 		guest.Since(t, ringSince(p.Name), "read path "+p.Name)
 		allowRings(t)
 	}
-	if strings.HasPrefix(p.Name, "rsplice-") {
-		needRsplice(t)
-	}
-}
-
-// needRsplice skips on kernels that have none of the series, or only its first
-// patches, as runvm test -each has: then FUSE may have nothing to be filled.
-func needRsplice(t testing.TB) {
-	t.Helper()
-	if !rsplice.Supported() {
+	if (p.Name == "rsplice-pipe" || p.Name == "rsplice-direct") && !rsplice.Supported() {
 		t.Skip("kernel has no rsplice(2)")
-	}
-	if !rsplice.CanComplete() {
-		t.Skip("kernel has a part of rsplice(2) only")
 	}
 }
 

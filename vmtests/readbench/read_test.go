@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 	if readtest.Role(os.Getenv(readtest.Env), os.Stdin, os.Stdout, os.Stderr) {
 		return
 	}
-	fmt.Print(counter.Directions("app-", "srv-", "both-", "extra-"))
+	fmt.Print(counter.Directions("app-", "srv-", "extra-"))
 	m.Run()
 }
 
@@ -48,37 +48,28 @@ func fileSize(read int) int {
 	return 16 << 20
 }
 
-// BenchmarkRead reads a file once an iteration.
+// BenchmarkRead reads a file once an iteration. Paths come by turns, so that
+// what changes while it runs does so for all of them.
 func BenchmarkRead(b *testing.B) {
-	run := func(tb testing.TB, name string, f func(testing.TB)) {
-		tb.(*testing.B).Run(name, func(b *testing.B) { f(b) })
-	}
-	cells(b, run, func(tb testing.TB, c *cell) { c.measure(tb.(*testing.B)) })
-}
-
-// cells runs do for all that is measured. Paths come by turns, so that what
-// changes while it runs does so for all of them.
-func cells(tb testing.TB, run func(testing.TB, string, func(testing.TB)), do func(testing.TB, *cell)) {
-	tb.Helper()
-	guest.Need(tb)
+	guest.Need(b)
 	if _, err := os.Stat(disk); err != nil {
-		tb.Fatalf("%v: give the guest a disk: -disk 64", err)
+		b.Fatalf("%v: give the guest a disk: runvm bench -disk 64", err)
 	}
 	data := make([]byte, fileSize(fusesrv.MaxRead))
 	_, _ = pattern.Pattern{Seed: 1}.ReadAt(data, 0) // never fails
 	paths := append([]fusesrv.Path{{Name: "none", InKernel: true}}, fusesrv.Paths()...)
-	memory, onDisk := tb.TempDir(), readtest.Ext4On(tb, disk).Dir
-	copied := counter.NewCopied(tb)
+	memory, onDisk := b.TempDir(), readtest.Ext4On(b, disk).Dir
+	copied := counter.NewCopied(b)
 	for _, backing := range []string{tmpfs, ext4, odirect} {
 		for _, kib := range []int{4, 64, 1024} {
 			c := cell{backing: backing, read: kib << 10, data: data[:fileSize(kib<<10)], copied: copied}
 			c.dir = filepath.Join(map[string]string{tmpfs: memory, ext4: onDisk, odirect: onDisk}[backing], fmt.Sprint(kib))
-			c.makeFile(tb)
+			c.makeFile(b)
 			for _, p := range paths {
-				run(tb, fmt.Sprintf("path=%s/size=%dKiB/backing=%s", p.Name, kib, backing), func(tb testing.TB) {
-					served := c.serve(tb, p)
+				b.Run(fmt.Sprintf("path=%s/size=%dKiB/backing=%s", p.Name, kib, backing), func(b *testing.B) {
+					served := c.serve(b, p)
 					for _, a := range accesses() {
-						run(tb, "access="+a.name, func(tb testing.TB) { do(tb, served.by(a)) })
+						b.Run("access="+a.name, func(b *testing.B) { served.by(a).measure(b) })
 					}
 				})
 			}
@@ -109,7 +100,7 @@ func (c *cell) low() string { return filepath.Join(c.dir, "f") }
 func (c *cell) direct() bool { return c.backing == odirect }
 
 // makeFile writes the file.
-func (c *cell) makeFile(b testing.TB) {
+func (c *cell) makeFile(b *testing.B) {
 	b.Helper()
 	if err := os.MkdirAll(c.dir, 0o700); err != nil {
 		b.Fatal(err)
@@ -122,7 +113,7 @@ func (c *cell) makeFile(b testing.TB) {
 }
 
 // serve mounts what p needs.
-func (c cell) serve(b testing.TB, p fusesrv.Path) *cell {
+func (c cell) serve(b *testing.B, p fusesrv.Path) *cell {
 	b.Helper()
 	c.high, c.inKernel = c.low(), p.InKernel
 	if p.Name != "none" {
@@ -142,7 +133,7 @@ func (c cell) by(a access) *cell {
 }
 
 // open opens the file that is read.
-func (c *cell) open(b testing.TB) *os.File {
+func (c *cell) open(b *testing.B) *os.File {
 	b.Helper()
 	flags := c.access.flags
 	if c.inKernel && c.direct() && !c.access.mapped {
@@ -163,7 +154,7 @@ type cost struct{ app, srv, all time.Duration }
 func (a cost) sub(b cost) cost { return cost{a.app - b.app, a.srv - b.srv, a.all - b.all} }
 
 // so returns what has been spent so far.
-func (c *cell) so(b testing.TB) cost {
+func (c *cell) so(b *testing.B) cost {
 	b.Helper()
 	s := cost{app: counter.CPU(b, os.Getpid()), all: counter.Elapsed(b)}
 	if c.srv != nil {
@@ -204,7 +195,7 @@ func (c *cell) measure(b *testing.B) {
 }
 
 // turn reads f once and returns what that has cost.
-func (c *cell) turn(b testing.TB, f *os.File) cost {
+func (c *cell) turn(b *testing.B, f *os.File) cost {
 	b.Helper()
 	begin := c.so(b)
 	c.reader.read(b, f)
@@ -225,7 +216,7 @@ func median(all []cost) cost {
 }
 
 // once is one uncounted turn; it checks what is read.
-func (c *cell) once(b testing.TB) {
+func (c *cell) once(b *testing.B) {
 	b.Helper()
 	c.warm(b)
 	f := c.open(b)
@@ -235,7 +226,7 @@ func (c *cell) once(b testing.TB) {
 
 // warm brings low into its own cache, unless that is to stay empty, and
 // returns how many pages are there.
-func (c *cell) warm(b testing.TB) int {
+func (c *cell) warm(b *testing.B) int {
 	b.Helper()
 	f := open(b, c.low(), 0)
 	defer func() { _ = f.Close() }()
@@ -250,7 +241,7 @@ func (c *cell) warm(b testing.TB) int {
 	return guest.ResidentPages(b, f)
 }
 
-func open(b testing.TB, name string, flags int) *os.File {
+func open(b *testing.B, name string, flags int) *os.File {
 	b.Helper()
 	f, err := os.OpenFile(name, os.O_RDONLY|flags, 0)
 	if err != nil {

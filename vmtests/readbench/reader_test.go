@@ -72,7 +72,7 @@ func (r *reader) tick(i, n int) {
 }
 
 // read reads f once.
-func (r *reader) read(b testing.TB, f *os.File) {
+func (r *reader) read(b *testing.B, f *os.File) {
 	b.Helper()
 	if r.mapped {
 		r.touch(b, f)
@@ -86,7 +86,7 @@ func (r *reader) read(b testing.TB, f *os.File) {
 }
 
 // check reads f and compares it with what it has to be.
-func (r *reader) check(b testing.TB, f *os.File) {
+func (r *reader) check(b *testing.B, f *os.File) {
 	b.Helper()
 	if r.mapped {
 		mem := r.mmap(b, f)
@@ -108,7 +108,7 @@ func (r *reader) check(b testing.TB, f *os.File) {
 // pread fills the buffer. The Go runtime is not told of the call: where
 // instructions are time, its monitor would wake up all the time to see whether
 // one of them takes long.
-func (r *reader) pread(b testing.TB, fd uintptr, off int) {
+func (r *reader) pread(b *testing.B, fd uintptr, off int) {
 	for done := 0; done < len(r.buf); {
 		n, _, errno := unix.RawSyscall6(unix.SYS_PREAD64, fd, uintptr(unsafe.Pointer(&r.buf[done])), uintptr(len(r.buf)-done), uintptr(off+done), 0, 0)
 		if errno == unix.EINTR {
@@ -122,7 +122,7 @@ func (r *reader) pread(b testing.TB, fd uintptr, off int) {
 }
 
 // touch reads a byte of each page of a new mapping.
-func (r *reader) touch(b testing.TB, f *os.File) {
+func (r *reader) touch(b *testing.B, f *os.File) {
 	b.Helper()
 	mem := r.mmap(b, f)
 	defer r.unmap(b, mem)
@@ -135,7 +135,7 @@ func (r *reader) touch(b testing.TB, f *os.File) {
 	}
 }
 
-func (r *reader) mmap(b testing.TB, f *os.File) []byte {
+func (r *reader) mmap(b *testing.B, f *os.File) []byte {
 	b.Helper()
 	mem, err := unix.Mmap(int(f.Fd()), 0, len(r.data), unix.PROT_READ, unix.MAP_SHARED)
 	if err == nil {
@@ -147,7 +147,7 @@ func (r *reader) mmap(b testing.TB, f *os.File) []byte {
 	return mem
 }
 
-func (r *reader) unmap(b testing.TB, mem []byte) {
+func (r *reader) unmap(b *testing.B, mem []byte) {
 	b.Helper()
 	if err := unix.Munmap(mem); err != nil {
 		b.Fatal(err)
