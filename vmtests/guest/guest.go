@@ -76,3 +76,19 @@ func Sysctl(t testing.TB, name, value string) {
 		t.Fatalf("sysctl %s: %v", name, err)
 	}
 }
+
+// Parameter is the value of NAME=value on the kernel's command line, or value if it
+// is not there. That is how a test is told something: runvm test -append NAME=value.
+func Parameter(t testing.TB, name, value string) string {
+	t.Helper()
+	b, err := os.ReadFile("/proc/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, arg := range strings.Fields(string(b)) {
+		if v, ok := strings.CutPrefix(arg, name+"="); ok {
+			value = v
+		}
+	}
+	return value
+}

@@ -30,7 +30,10 @@
 // Folder mutations has kernels that must be caught, each by the test it names:
 // make mutants.
 //
-// A kernel without the call, or with the first patches of the series alone, skips
-// them, by one sentence. That is for runs on
-// kernels without the series; with it, a skip is a failure of the kernel.
+// A kernel without the call skips them, by one sentence; one with the first patches
+// of the series alone does if it is told that it may be one:
+//
+//	runvm test -each -append rsplice.part=1 ...
+//
+// On a kernel with all of the series a skip is a failure of the kernel.
 package rsplice

@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -34,7 +33,7 @@ const (
 func TestFuzz(t *testing.T) {
 	need(t)
 	ignoreSIGPIPE(t)
-	calls, err := strconv.Atoi(parameter(t, "rsplice.fuzz", strconv.Itoa(fuzzCalls)))
+	calls, err := strconv.Atoi(guest.Parameter(t, "rsplice.fuzz", strconv.Itoa(fuzzCalls)))
 	if err != nil {
 		t.Fatal(err)
 	}

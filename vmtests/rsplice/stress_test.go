@@ -10,7 +10,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/runvm/runvm/fusesrv/rsplice"
+	"github.com/runvm/runvm/vmtests/guest"
 )
 
 const (
@@ -26,26 +26,10 @@ const (
 	stressLanes = 2 // mounts at a time
 )
 
-// parameter is the value of NAME=value on the kernel's command line, which is
-// how a run is made longer: runvm test -append rsplice.stress=10m ...
-func parameter(t *testing.T, name, value string) string {
-	t.Helper()
-	b, err := os.ReadFile("/proc/cmdline")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, arg := range strings.Fields(string(b)) {
-		if v, ok := strings.CutPrefix(arg, name+"="); ok {
-			value = v
-		}
-	}
-	return value
-}
-
 // seedOf is the seed of a test: rsplice.seed=N, or the time.
 func seedOf(t *testing.T) uint64 {
 	t.Helper()
-	seed, err := strconv.ParseUint(parameter(t, "rsplice.seed", fmt.Sprint(time.Now().UnixNano())), 10, 64)
+	seed, err := strconv.ParseUint(guest.Parameter(t, "rsplice.seed", fmt.Sprint(time.Now().UnixNano())), 10, 64)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +46,7 @@ func TestStress(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes other decisions in every run")
 	}
-	long, err := time.ParseDuration(parameter(t, "rsplice.stress", "3s"))
+	long, err := time.ParseDuration(guest.Parameter(t, "rsplice.stress", "3s"))
 	if err != nil {
 		t.Fatal(err)
 	}
