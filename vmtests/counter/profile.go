@@ -21,9 +21,9 @@ import (
 )
 
 const (
-	// SamplePeriod is how often a Profile looks: the least that the kernel's cpu-clock event takes
+	// samplePeriod is how often a Profile looks: the least that the kernel's cpu-clock event takes
 	// (perf_swevent_start_hrtimer() in kernel/events/core.c).
-	SamplePeriod = 10 * time.Microsecond
+	samplePeriod = 10 * time.Microsecond
 
 	ringPages = 256 // a power of two: `man 2 perf_event_open`
 
@@ -60,7 +60,7 @@ func NewProfile(t testing.TB) *Profile {
 		Type:        unix.PERF_TYPE_SOFTWARE,
 		Config:      unix.PERF_COUNT_SW_CPU_CLOCK,
 		Size:        uint32(unsafe.Sizeof(unix.PerfEventAttr{})),
-		Sample:      uint64(SamplePeriod),
+		Sample:      uint64(samplePeriod),
 		Sample_type: unix.PERF_SAMPLE_IP | unix.PERF_SAMPLE_TID,
 		Bits:        unix.PerfBitDisabled,
 	}

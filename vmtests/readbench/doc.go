@@ -37,10 +37,10 @@
 // reported, for it copies in another way than those that people run. An
 // instruction is not a time: one may copy a page, or a word.
 //
-// TestProfile says where a server's instructions go, function by function:
+// Where the instructions go, function by function, is logged in place of figures:
 //
-//	runvm test -deterministic -disk 64 -v -run \
-//		TestProfile/path=rsplice-direct/size=4KiB/backing=tmpfs/access=seq …
+//	runvm test -deterministic -disk 64 -v -append readbench.profile=1 -run '^$' \
+//		-bench Read/path=rsplice-direct/size=4KiB/backing=tmpfs/access=seq …
 //
 // The guest needs a disk (runvm bench -disk 64). It makes figures differ by
 // about 1 % from run to run, as does where pages lie.

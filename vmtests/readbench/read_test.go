@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 	if readtest.Role(os.Getenv(readtest.Env), os.Stdin, os.Stdout, os.Stderr) {
 		return
 	}
-	fmt.Print(counter.Directions("app-", "srv-", "extra-"))
+	fmt.Print(counter.Directions("app-", "srv-", "both-", "extra-"))
 	m.Run()
 }
 
@@ -172,8 +172,12 @@ func (c *cell) measure(b *testing.B) {
 	b.Helper()
 	var cold, warm []cost
 	c.once(b) // without being counted: memory is touched, code is there
-	if c.copied != nil {
+	switch {
+	case c.copied != nil:
 		c.reportCopies(b)
+		return
+	case guest.Parameter(b, "readbench.profile", "") != "":
+		c.reportProfile(b)
 		return
 	}
 	before := c.stats()
