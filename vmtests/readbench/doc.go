@@ -23,7 +23,9 @@
 //	extra-instr/KiB   of both, less what the reader needs when all is cached; not
 //	                  for readers who have no cache
 //	all-instr/KiB     of the whole guest while the file is read, its idle time too:
-//	                  on a guest with one CPU, none but that of the disk
+//	                  on a guest with one CPU, none but that of the disk; and what
+//	                  the others leave out: the monitors of the Go runtimes of
+//	                  reader and server, which wake by time (counter.MonitorCPU)
 //	copied-B/B        bytes that the CPU copied, in any process, for each byte that
 //	                  was read: the last copy, to the reader, included
 //	calls/READ        system calls of the server, fetching the READ included
@@ -42,6 +44,7 @@
 //	runvm test -deterministic -disk 64 -v -append readbench.profile=1 -run '^$' \
 //		-bench Read/path=rsplice-direct/size=4KiB/backing=tmpfs/access=seq …
 //
-// The guest needs a disk (runvm bench -disk 64). It makes figures differ by
-// about 1 % from run to run, as does where pages lie.
+// The guest needs a disk (runvm bench -disk 64). Waiting for it makes odirect's
+// figures differ by some per cent from run to run, as does in how many pieces the
+// pages of a READ lie; the others differ by less than 1 %.
 package readbench

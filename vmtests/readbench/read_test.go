@@ -69,7 +69,7 @@ func BenchmarkRead(b *testing.B) {
 				b.Run(fmt.Sprintf("path=%s/size=%dKiB/backing=%s", p.Name, kib, backing), func(b *testing.B) {
 					served := c.serve(b, p)
 					for _, a := range accesses() {
-						b.Run("access="+a.name, func(b *testing.B) { served.by(a).measure(b) })
+						b.Run("access="+a.name, func(b *testing.B) { served.by(b, a).measure(b) })
 					}
 				})
 			}
@@ -126,9 +126,10 @@ func (c cell) serve(b *testing.B, p fusesrv.Path) *cell {
 }
 
 // by makes a the way to read.
-func (c cell) by(a access) *cell {
+func (c cell) by(b *testing.B, a access) *cell {
+	b.Helper()
 	c.access = a
-	c.reader = newReader(a, c.data, c.read)
+	c.reader = newReader(b, a, c.data, c.read)
 	return &c
 }
 
@@ -153,12 +154,12 @@ type cost struct{ app, srv, all time.Duration }
 
 func (a cost) sub(b cost) cost { return cost{a.app - b.app, a.srv - b.srv, a.all - b.all} }
 
-// so returns what has been spent so far.
-func (c *cell) so(b *testing.B) cost {
+// so returns what has been spent so far, as cpu tells it of a process.
+func (c *cell) so(b *testing.B, cpu func(testing.TB, int) time.Duration) cost {
 	b.Helper()
-	s := cost{app: counter.CPU(b, os.Getpid()), all: counter.Elapsed(b)}
+	s := cost{app: cpu(b, os.Getpid()), all: counter.Elapsed(b)}
 	if c.srv != nil {
-		s.srv = counter.CPU(b, c.srv.PID())
+		s.srv = cpu(b, c.srv.PID())
 	}
 	return s
 }
@@ -198,12 +199,16 @@ func (c *cell) measure(b *testing.B) {
 	c.reportPages(b)
 }
 
-// turn reads f once and returns what that has cost.
+// turn reads f once and returns what that has cost, the Go runtimes' looking after
+// their threads left out: how often they do that depends on how long a disk takes.
 func (c *cell) turn(b *testing.B, f *os.File) cost {
 	b.Helper()
-	begin := c.so(b)
+	monitors := c.so(b, counter.MonitorCPU)
+	begin := c.so(b, counter.CPU)
 	c.reader.read(b, f)
-	return c.so(b).sub(begin)
+	spent := c.so(b, counter.CPU).sub(begin)
+	monitors = c.so(b, counter.MonitorCPU).sub(monitors)
+	return cost{app: spent.app - monitors.app, srv: spent.srv - monitors.srv, all: spent.all}
 }
 
 // median is the median of each part.
@@ -241,7 +246,7 @@ func (c *cell) warm(b *testing.B) int {
 	if n := guest.ResidentPages(b, f); n == len(c.data)/os.Getpagesize() {
 		return n
 	}
-	newReader(access{}, c.data, c.read).read(b, f)
+	newReader(b, access{}, c.data, c.read).read(b, f)
 	return guest.ResidentPages(b, f)
 }
 

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"sync"
 	"testing"
 	"unsafe"
 
@@ -42,12 +43,17 @@ type reader struct {
 	every func() // called now and then while it reads; may be nil
 }
 
-func newReader(a access, data []byte, read int) *reader {
+func newReader(b *testing.B, a access, data []byte, read int) *reader {
+	b.Helper()
+	m, err := memory()
+	if err != nil {
+		b.Fatalf("a reader's memory: %v", err)
+	}
 	size := piece
 	if a.random || a.uncached {
 		size = read
 	}
-	r := &reader{access: a, data: data, buf: memory(min(size, len(data)))}
+	r := &reader{access: a, data: data, buf: m[:min(size, len(data))]}
 	for off := 0; off < len(data); off += len(r.buf) {
 		r.at = append(r.at, off)
 	}
@@ -57,12 +63,22 @@ func newReader(a access, data []byte, read int) *reader {
 	return r
 }
 
-// memory returns size bytes that start on a page.
-func memory(size int) []byte {
-	page := os.Getpagesize()
-	room := make([]byte, size+page)
-	return room[-uintptr(unsafe.Pointer(&room[0]))%uintptr(page):][:size]
-}
+// hugePage is how large a huge page is, in bytes, and no READ is larger.
+const hugePage = 2 << 20
+
+// memory is what all readers read to: a huge page, or it would be chance in how
+// many pieces it is, which is what direct I/O costs by.
+var memory = sync.OnceValues(func() ([]byte, error) {
+	room, err := unix.Mmap(-1, 0, 2*hugePage, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return nil, err
+	}
+	m := room[-uintptr(unsafe.Pointer(&room[0]))%hugePage:][:hugePage]
+	if err := unix.Madvise(m, unix.MADV_HUGEPAGE); err != nil {
+		return nil, err
+	}
+	return m, unix.Madvise(m, unix.MADV_POPULATE_WRITE)
+})
 
 // tick calls every some sixteen times in n steps.
 func (r *reader) tick(i, n int) {
