@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -216,6 +217,19 @@ func TestTextIsATableWithoutControlCharacters(t *testing.T) {
 	for _, want := range []string{"WORSE  3 regressions", "newly failing  p a", "because fail", "new complaint  WARNING in ", "+100.0%", "REGRESSION", "fail 3 of 3"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is missing in\n%s", want, got)
+		}
+	}
+}
+
+func TestTextSaysHowManyDifferByChance(t *testing.T) {
+	for n, want := range map[int]string{1: "", 9: "", 40: "of 40 figures about 2 would differ by chance alone"} {
+		one := Sides(bench("ns/op", 1), bench("ns/op", 1), 0).Benchmarks[0]
+		var b bytes.Buffer
+		if err := Text(&b, &Result{Benchmarks: slices.Repeat([]Benchmark{one}, n)}); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.String(); strings.Contains(got, "by chance") != (want != "") || !strings.Contains(got, want) {
+			t.Errorf("%d figures: %q is missing in\n%s", n, want, got)
 		}
 	}
 }

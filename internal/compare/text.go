@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math"
 	"path"
 	"strings"
 	"text/tabwriter"
@@ -131,6 +132,10 @@ func (r *Result) benchTable(b *bytes.Buffer) {
 			f.Base.Text(f.Unit), f.Patched.Text(f.Unit), f.delta(), f.remark())
 	}
 	tw.Flush()
+	if chance := math.Round(Alpha * float64(len(r.Benchmarks))); chance >= 1 {
+		fmt.Fprintf(b, "  of %d figures about %.0f would differ by chance alone: what is real differs again, and with a greater -count\n",
+			len(r.Benchmarks), chance)
+	}
 }
 
 func (f *Benchmark) delta() string {
