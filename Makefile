@@ -65,7 +65,7 @@ BARS      = -bars vmtests/readbench/bars.toml
 
 bench-readpaths: DIR := $(RUN)
 bench-readpaths: build ## what each way to answer a FUSE READ costs, and whether that is little enough (KERNEL=, FLAGS='-timed 10')
-	./runvm bench -kernel $(KERNEL) -patches $(PATCHES) -disk 64 -timeout 60m $(FLAGS) -o $(DIR)/instructions ./vmtests/readbench
+	./runvm bench -kernel $(KERNEL) -patches $(PATCHES) -disk 64 -append idle=poll -count 10 -timeout 60m $(FLAGS) -o $(DIR)/instructions ./vmtests/readbench
 	./runvm bench -kernel $(KERNEL) $(COUNTING) -disk 64 -timeout 60m -o $(DIR)/copies ./vmtests/readbench
 	./runvm bench $(BARS) -o $(DIR)/all $(DIR)/instructions/bench.txt $(DIR)/copies/bench.txt
 

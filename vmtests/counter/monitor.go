@@ -3,11 +3,12 @@ package counter
 import (
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/runvm/runvm/vmtests/guest"
 )
 
 // MonitorCPU is the CPU time that the Go runtime's monitor has used in a process
@@ -16,28 +17,7 @@ import (
 // the host takes for what the guest waits for.
 func MonitorCPU(t testing.TB, pid int) time.Duration {
 	t.Helper()
-	return threadCPU(t, fmt.Sprintf("/proc/%d/task/%d/sched", pid, monitorOf(t, pid)))
-}
-
-// monitorOf is the monitor's thread: the first that the first one starts, in
-// runtime.main.
-func monitorOf(t testing.TB, pid int) int {
-	t.Helper()
-	tasks := fmt.Sprintf("/proc/%d/task", pid)
-	entries, err := os.ReadDir(tasks)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var threads []int
-	for _, e := range entries {
-		tid, _ := strconv.Atoi(e.Name())
-		threads = append(threads, tid)
-	}
-	slices.Sort(threads)
-	if len(threads) < 2 {
-		t.Fatalf("%s: one thread: not a Go program", tasks)
-	}
-	return threads[1]
+	return threadCPU(t, fmt.Sprintf("/proc/%d/task/%d/sched", pid, guest.Monitor(t, pid)))
 }
 
 // threadCPU reads a file that kernels with CONFIG_SCHED_DEBUG have of each thread,

@@ -21,7 +21,7 @@ func TestMonitor(t *testing.T) {
 	nanosleep := strconv.Itoa(unix.SYS_NANOSLEEP) + " "
 	seen := false
 	for begin := time.Now(); time.Since(begin) < busy; {
-		file := fmt.Sprintf("/proc/self/task/%d/syscall", monitorOf(t, os.Getpid()))
+		file := fmt.Sprintf("/proc/self/task/%d/syscall", guest.Monitor(t, os.Getpid()))
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

@@ -44,7 +44,10 @@
 //	runvm test -deterministic -disk 64 -v -append readbench.profile=1 -run '^$' \
 //		-bench Read/path=rsplice-direct/size=4KiB/backing=tmpfs/access=seq …
 //
-// The guest needs a disk (runvm bench -disk 64). Waiting for it makes odirect's
-// figures differ by some per cent from run to run, as does in how many pieces the
-// pages of a READ lie; the others differ by less than 1 %.
+// The guest needs a disk (runvm bench -disk 64 -append idle=poll; a clock that
+// counts instructions would leap to the next timer whenever the disk is waited
+// for, and to the Go runtime a call that takes long is one to take the P from).
+// Waiting for it makes odirect's figures differ by some per cent from run to run,
+// as does in how many pieces the pages of a READ lie; the others differ by less
+// than 1 %.
 package readbench

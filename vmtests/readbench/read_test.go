@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -58,15 +60,21 @@ func BenchmarkRead(b *testing.B) {
 	data := make([]byte, fileSize(fusesrv.MaxRead))
 	_, _ = pattern.Pattern{Seed: 1}.ReadAt(data, 0) // never fails
 	paths := append([]fusesrv.Path{{Name: "none", InKernel: true}}, fusesrv.Paths()...)
-	memory, onDisk := b.TempDir(), readtest.Ext4On(b, disk).Dir
+	// What is not measured does not touch the disk: without it runs of one seed are
+	// the same.
+	onDisk := sync.OnceValue(func() string { return readtest.Ext4On(b, disk).Dir })
+	folder := map[string]func() string{tmpfs: b.TempDir, ext4: onDisk, odirect: onDisk}
 	copied := counter.NewCopied(b)
 	for _, backing := range []string{tmpfs, ext4, odirect} {
 		for _, kib := range []int{4, 64, 1024} {
 			c := cell{backing: backing, read: kib << 10, data: data[:fileSize(kib<<10)], copied: copied}
-			c.dir = filepath.Join(map[string]string{tmpfs: memory, ext4: onDisk, odirect: onDisk}[backing], fmt.Sprint(kib))
-			c.makeFile(b)
+			makeFile := sync.OnceFunc(func() {
+				c.dir = filepath.Join(folder[backing](), fmt.Sprint(kib))
+				c.makeFile(b)
+			})
 			for _, p := range paths {
 				b.Run(fmt.Sprintf("path=%s/size=%dKiB/backing=%s", p.Name, kib, backing), func(b *testing.B) {
+					makeFile()
 					served := c.serve(b, p)
 					for _, a := range accesses() {
 						b.Run("access="+a.name, func(b *testing.B) { served.by(b, a).measure(b) })
@@ -164,9 +172,10 @@ func (c *cell) so(b *testing.B, cpu func(testing.TB, int) time.Duration) cost {
 	return s
 }
 
-// turns is how often a file is read at least: what one turn needs depends on
-// where the pages lie that it gets.
-const turns = 3
+// leastTurns is how often a file is read at least, unless readbench.turns on the
+// kernel's command line says more: what one turn needs depends on where the pages
+// lie that it gets, and when timers go off.
+const leastTurns = 3
 
 // measure reads the file over and over, each time with its FUSE cache empty.
 func (c *cell) measure(b *testing.B) {
@@ -180,6 +189,10 @@ func (c *cell) measure(b *testing.B) {
 	case guest.Parameter(b, "readbench.profile", "") != "":
 		c.reportProfile(b)
 		return
+	}
+	turns, err := strconv.Atoi(guest.Parameter(b, "readbench.turns", strconv.Itoa(leastTurns)))
+	if err != nil {
+		b.Fatal(err)
 	}
 	before := c.stats()
 	for b.Loop() || len(cold) < turns {

@@ -33,6 +33,7 @@ const (
 func TestFuzz(t *testing.T) {
 	need(t)
 	ignoreSIGPIPE(t)
+	guest.CalmMonitor(t)
 	calls, err := strconv.Atoi(guest.Parameter(t, "rsplice.fuzz", strconv.Itoa(fuzzCalls)))
 	if err != nil {
 		t.Fatal(err)
