@@ -18,6 +18,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/runvm/runvm/vmtests/guest"
 )
 
 const (
@@ -41,10 +43,10 @@ type Profile struct {
 	symbols symbols
 }
 
-// A sample is a process at an address.
+// A sample is a thread of a process at an address.
 type sample struct {
-	pid  int
-	addr uint64
+	pid, tid int
+	addr     uint64
 }
 
 // A Share is a part of a process' CPU time.
@@ -122,15 +124,18 @@ func (p *Profile) drain(t testing.TB) {
 }
 
 func (p *Profile) add(b []byte) {
-	p.seen[sample{int(binary.NativeEndian.Uint32(b[8:])), binary.NativeEndian.Uint64(b)}]++
+	order := binary.NativeEndian
+	p.seen[sample{int(order.Uint32(b[8:])), int(order.Uint32(b[12:])), order.Uint64(b)}]++
 }
 
-// Of returns where a process was seen, where most often first. Its own functions
-// have names if it runs the same program as the caller.
-func (p *Profile) Of(pid int) []Share {
-	by := map[string]int{}
+// Of returns where a process was seen, where most often first, without the Go
+// runtime's monitor. Its own functions have names if it runs the same program as the
+// caller.
+func (p *Profile) Of(t testing.TB, pid int) []Share {
+	t.Helper()
+	by, monitor := map[string]int{}, guest.Monitor(t, pid)
 	for s, n := range p.seen {
-		if s.pid == pid {
+		if s.pid == pid && s.tid != monitor {
 			by[p.symbols.name(s.addr)] += n
 		}
 	}

@@ -31,13 +31,13 @@ func (c *cell) reportProfile(b *testing.B) {
 			c.cold(b, p)
 		}
 	}
-	spent, reader := median(costs), p.Of(os.Getpid())
+	spent, reader := median(costs), p.Of(b, os.Getpid())
 	if len(reader) == 0 {
 		b.Fatal("the reader was never seen")
 	}
 	c.logShares(b, "reader", spent.app, reader)
 	if c.srv != nil {
-		c.logShares(b, "server", spent.srv, p.Of(c.srv.PID()))
+		c.logShares(b, "server", spent.srv, p.Of(b, c.srv.PID()))
 	}
 	b.ReportMetric(0, "ns/op")
 }
