@@ -73,7 +73,7 @@ NOCOST = -deterministic -timeout 60m -disk 64 -count 4 -threshold 0.5 -run '^$$'
 
 no-cost: build ## what the series costs those who do not use it: pipes, splice(2), writes by splice(2), plain FUSE
 	./runvm ab -kernel $(KERNEL) -patches $(PATCHES) $(NOCOST) -bench . ./vmtests/splicebench
-	./runvm ab -kernel $(KERNEL) -patches $(PATCHES) $(NOCOST) \
+	./runvm ab -kernel $(KERNEL) -patches $(PATCHES) $(NOCOST) -append idle=poll \
 		-bench 'Read/path=(none|copy|splice|splice-move|passthrough)/size=(4|1024)KiB/.*/access=(seq|random)' ./vmtests/readbench
 	./runvm bench -kernel $(KERNEL) $(COUNTING) -disk 64 ./vmtests/splicebench
 

@@ -14,7 +14,7 @@ const (
 
 // A conn is one worker's way to and from the kernel.
 type conn interface {
-	// open readies it; it is called by the thread that is to use it.
+	// open readies it; where it is a ring, by the thread that is to use it.
 	open() error
 	// next waits for a message, which stays until the next call. Any error
 	// but errEnded is unexpected, and as final.

@@ -24,7 +24,7 @@ const (
 	interruptTries = 10
 	interruptPause = time.Millisecond
 	// yieldEvery is after how many bytes of READs a worker lets the Go runtime
-	// schedule, in bytes, a READ counted as readRoom more, for what each costs.
+	// schedule, each READ counted as readRoom bytes more for what it costs itself.
 	// From a goroutine that has not been scheduled for 10 ms the runtime takes the
 	// P in each call, looking every 20 µs (retake in runtime/proc.go): with READs
 	// of 1 MiB, 6 % of what the server costs.

@@ -222,14 +222,23 @@ func TestTextIsATableWithoutControlCharacters(t *testing.T) {
 }
 
 func TestTextSaysHowManyDifferByChance(t *testing.T) {
-	for n, want := range map[int]string{1: "", 9: "", 40: "of 40 figures about 2 would differ by chance alone"} {
-		one := Sides(bench("ns/op", 1), bench("ns/op", 1), 0).Benchmarks[0]
+	few, enough := []float64{1, 2, 3}, []float64{1, 2, 3, 4}
+	for name, tc := range map[string]struct {
+		values  []float64
+		figures int
+		want    string
+	}{
+		"few figures": {enough, 19, ""},
+		"many":        {enough, 40, "of 40 figures up to about 2 may differ by chance alone"},
+		"of few runs": {few, 40, ""},
+	} {
+		one := Sides(bench("ns/op", tc.values...), bench("ns/op", tc.values...), 0).Benchmarks[0]
 		var b bytes.Buffer
-		if err := Text(&b, &Result{Benchmarks: slices.Repeat([]Benchmark{one}, n)}); err != nil {
+		if err := Text(&b, &Result{Benchmarks: slices.Repeat([]Benchmark{one}, tc.figures)}); err != nil {
 			t.Fatal(err)
 		}
-		if got := b.String(); strings.Contains(got, "by chance") != (want != "") || !strings.Contains(got, want) {
-			t.Errorf("%d figures: %q is missing in\n%s", n, want, got)
+		if got := b.String(); strings.Contains(got, "by chance") != (tc.want != "") || !strings.Contains(got, tc.want) {
+			t.Errorf("%s: want %q in\n%s", name, tc.want, got)
 		}
 	}
 }

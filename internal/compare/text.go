@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"math"
 	"path"
 	"strings"
 	"text/tabwriter"
@@ -132,10 +131,21 @@ func (r *Result) benchTable(b *bytes.Buffer) {
 			f.Base.Text(f.Unit), f.Patched.Text(f.Unit), f.delta(), f.remark())
 	}
 	tw.Flush()
-	if chance := math.Round(Alpha * float64(len(r.Benchmarks))); chance >= 1 {
-		fmt.Fprintf(b, "  of %d figures about %.0f would differ by chance alone: what is real differs again, and with a greater -count\n",
-			len(r.Benchmarks), chance)
+	if n := r.tellable(); Alpha*float64(n) >= 1 {
+		fmt.Fprintf(b, "  of %d figures up to about %.0f may differ by chance alone: what is real differs again, and with a greater -count\n",
+			n, Alpha*float64(n))
 	}
+}
+
+// tellable is how many figures have enough runs for their difference to be told from
+// chance.
+func (r *Result) tellable() (n int) {
+	for _, f := range r.Benchmarks {
+		if f.Base.N >= MinPairs && f.Patched.N >= MinPairs {
+			n++
+		}
+	}
+	return n
 }
 
 func (f *Benchmark) delta() string {

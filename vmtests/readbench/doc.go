@@ -13,7 +13,8 @@
 //	         seq      from start to end, 128 KiB at once
 //	         random   a READ's size at once, in another order, POSIX_FADV_RANDOM
 //	         mmap     a byte of each page of a mapping, from start to end
-//	         direct   from start to end, a READ's size at once, opened with O_DIRECT
+//	         direct   from start to end, a READ's size at once, opened with O_DIRECT,
+//	                  to a huge page
 //
 // The figures are
 //
@@ -25,7 +26,7 @@
 //	all-instr/KiB     of the whole guest while the file is read, its idle time too:
 //	                  on a guest with one CPU, none but that of the disk; and what
 //	                  the others leave out: the monitors of the Go runtimes of
-//	                  reader and server, which wake by time (counter.MonitorCPU)
+//	                  reader and server, which wake by time (guest.Monitor)
 //	copied-B/B        bytes that the CPU copied, in any process, for each byte that
 //	                  was read: the last copy, to the reader, included
 //	calls/READ        system calls of the server, fetching the READ included
@@ -44,10 +45,13 @@
 //	runvm test -deterministic -disk 64 -v -append readbench.profile=1 -run '^$' \
 //		-bench Read/path=rsplice-direct/size=4KiB/backing=tmpfs/access=seq …
 //
-// The guest needs a disk (runvm bench -disk 64 -append idle=poll; a clock that
-// counts instructions would leap to the next timer whenever the disk is waited
-// for, and to the Go runtime a call that takes long is one to take the P from).
-// Waiting for it makes odirect's figures differ by some per cent from run to run,
-// as does in how many pieces the pages of a READ lie; the others differ by less
-// than 1 %.
+// The guest needs a disk, and should not halt while it waits for it (runvm bench
+// -disk 64 -append idle=poll): a clock that counts instructions leaps to the next
+// timer then, and the Go runtime takes the P from a call that seems to take long.
+//
+// With the same seed figures of what lies on tmpfs are the same, if nothing else is
+// run. Otherwise most differ by 1 to 5 % from run to run: pages lie elsewhere, in
+// more or fewer pieces, and the disk takes as long as the host does. With
+// readbench.turns=25 on the kernel's command line each file is read 25 times and
+// not 3 at least, and runs of a seed with READs of 1 MiB differ by about 1 %.
 package readbench

@@ -48,11 +48,7 @@ func (c *cell) cold(b *testing.B, p *counter.Profile) cost {
 	c.warm(b)
 	f := c.open(b)
 	defer func() { _ = f.Close() }()
-	if p != nil {
-		p.Start(b)
-		defer p.Stop(b)
-	}
-	return c.turn(b, f)
+	return c.turn(b, f, p)
 }
 
 // logShares logs where a whole is spent.

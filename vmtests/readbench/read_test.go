@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"sync"
 	"testing"
 	"time"
 
@@ -53,28 +52,25 @@ func fileSize(read int) int {
 // BenchmarkRead reads a file once an iteration. Paths come by turns, so that
 // what changes while it runs does so for all of them.
 func BenchmarkRead(b *testing.B) {
+	outer := b // whose clean-up comes when all is measured
 	guest.Need(b)
 	if _, err := os.Stat(disk); err != nil {
-		b.Fatalf("%v: give the guest a disk: runvm bench -disk 64", err)
+		b.Fatalf("%v: give the guest a disk: runvm bench -disk 64 -append idle=poll", err)
 	}
 	data := make([]byte, fileSize(fusesrv.MaxRead))
 	_, _ = pattern.Pattern{Seed: 1}.ReadAt(data, 0) // never fails
 	paths := append([]fusesrv.Path{{Name: "none", InKernel: true}}, fusesrv.Paths()...)
-	// What is not measured does not touch the disk: without it runs of one seed are
-	// the same.
-	onDisk := sync.OnceValue(func() string { return readtest.Ext4On(b, disk).Dir })
-	folder := map[string]func() string{tmpfs: b.TempDir, ext4: onDisk, odirect: onDisk}
+	folder := map[string]string{tmpfs: b.TempDir()}
 	copied := counter.NewCopied(b)
 	for _, backing := range []string{tmpfs, ext4, odirect} {
 		for _, kib := range []int{4, 64, 1024} {
 			c := cell{backing: backing, read: kib << 10, data: data[:fileSize(kib<<10)], copied: copied}
-			makeFile := sync.OnceFunc(func() {
-				c.dir = filepath.Join(folder[backing](), fmt.Sprint(kib))
-				c.makeFile(b)
-			})
 			for _, p := range paths {
 				b.Run(fmt.Sprintf("path=%s/size=%dKiB/backing=%s", p.Name, kib, backing), func(b *testing.B) {
-					makeFile()
+					if c.dir == "" {
+						c.dir = filepath.Join(folderOn(outer, folder, backing), fmt.Sprint(kib))
+						c.makeFile(b)
+					}
 					served := c.serve(b, p)
 					for _, a := range accesses() {
 						b.Run("access="+a.name, func(b *testing.B) { served.by(b, a).measure(b) })
@@ -83,6 +79,17 @@ func BenchmarkRead(b *testing.B) {
 			}
 		}
 	}
+}
+
+// folderOn returns where backing's files lie. The disk is not touched before that:
+// without it runs of one seed are the same.
+func folderOn(b *testing.B, folder map[string]string, backing string) string {
+	b.Helper()
+	if folder[backing] == "" {
+		dir := readtest.Ext4On(b, disk).Dir
+		folder[ext4], folder[odirect] = dir, dir
+	}
+	return folder[backing]
 }
 
 // A cell is what one benchmark is about.
@@ -96,6 +103,7 @@ type cell struct {
 	high     string // what is read
 	inKernel bool   // without a server
 	srv      *readtest.Mounted
+	monitors [2]int // of reader and server: guest.Monitor
 
 	access access
 	reader *reader
@@ -129,7 +137,9 @@ func (c cell) serve(b *testing.B, p fusesrv.Path) *cell {
 			Path: p, Dir: c.dir, MaxRead: c.read, DirectSource: c.direct() && !p.InKernel,
 		})
 		c.srv, c.high = &srv, filepath.Join(srv.Dir(), "f")
+		c.monitors[1] = guest.Monitor(b, srv.PID())
 	}
+	c.monitors[0] = guest.Monitor(b, os.Getpid())
 	return &c
 }
 
@@ -162,12 +172,22 @@ type cost struct{ app, srv, all time.Duration }
 
 func (a cost) sub(b cost) cost { return cost{a.app - b.app, a.srv - b.srv, a.all - b.all} }
 
-// so returns what has been spent so far, as cpu tells it of a process.
-func (c *cell) so(b *testing.B, cpu func(testing.TB, int) time.Duration) cost {
+// so returns what has been spent so far.
+func (c *cell) so(b *testing.B) cost {
 	b.Helper()
-	s := cost{app: cpu(b, os.Getpid()), all: counter.Elapsed(b)}
+	s := cost{app: counter.CPU(b, os.Getpid()), all: counter.Elapsed(b)}
 	if c.srv != nil {
-		s.srv = cpu(b, c.srv.PID())
+		s.srv = counter.CPU(b, c.srv.PID())
+	}
+	return s
+}
+
+// monitored returns what the Go runtimes' monitors have spent of it.
+func (c *cell) monitored(b *testing.B) cost {
+	b.Helper()
+	s := cost{app: counter.ThreadCPU(b, os.Getpid(), c.monitors[0])}
+	if c.srv != nil {
+		s.srv = counter.ThreadCPU(b, c.srv.PID(), c.monitors[1])
 	}
 	return s
 }
@@ -190,19 +210,19 @@ func (c *cell) measure(b *testing.B) {
 		c.reportProfile(b)
 		return
 	}
-	turns, err := strconv.Atoi(guest.Parameter(b, "readbench.turns", strconv.Itoa(leastTurns)))
+	turns, err := strconv.Atoi(guest.Parameter(b, "readbench.turns", "0"))
 	if err != nil {
-		b.Fatal(err)
+		b.Fatalf("readbench.turns: %v", err)
 	}
 	before := c.stats()
-	for b.Loop() || len(cold) < turns {
+	for b.Loop() || len(cold) < max(turns, leastTurns) {
 		b.StopTimer()
 		c.warm(b)
 		f := c.open(b)
 		b.StartTimer()
-		cold = append(cold, c.turn(b, f))
+		cold = append(cold, c.turn(b, f, nil))
 		b.StopTimer()
-		warm = append(warm, c.turn(b, f))
+		warm = append(warm, c.turn(b, f, nil))
 		_ = f.Close()
 		b.StartTimer()
 	}
@@ -214,14 +234,19 @@ func (c *cell) measure(b *testing.B) {
 
 // turn reads f once and returns what that has cost, the Go runtimes' looking after
 // their threads left out: how often they do that depends on how long a disk takes.
-func (c *cell) turn(b *testing.B, f *os.File) cost {
+func (c *cell) turn(b *testing.B, f *os.File, p *counter.Profile) cost {
 	b.Helper()
-	monitors := c.so(b, counter.MonitorCPU)
-	begin := c.so(b, counter.CPU)
+	monitored := c.monitored(b)
+	begin := c.so(b)
+	if p != nil {
+		p.Start(b)
+	}
 	c.reader.read(b, f)
-	spent := c.so(b, counter.CPU).sub(begin)
-	monitors = c.so(b, counter.MonitorCPU).sub(monitors)
-	return cost{app: spent.app - monitors.app, srv: spent.srv - monitors.srv, all: spent.all}
+	if p != nil {
+		p.Stop(b)
+	}
+	spent := c.so(b).sub(begin)
+	return spent.sub(c.monitored(b).sub(monitored))
 }
 
 // median is the median of each part.

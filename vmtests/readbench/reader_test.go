@@ -66,8 +66,8 @@ func newReader(b *testing.B, a access, data []byte, read int) *reader {
 // hugePage is how large a huge page is, in bytes, and no READ is larger.
 const hugePage = 2 << 20
 
-// memory is what all readers read to: a huge page, or it would be chance in how
-// many pieces it is, which is what direct I/O costs by.
+// memory is what all readers read to: a huge page where there is one, or it would
+// be chance in how many pieces it is, which is what direct I/O costs by.
 var memory = sync.OnceValues(func() ([]byte, error) {
 	room, err := unix.Mmap(-1, 0, 2*hugePage, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 	if err != nil {
