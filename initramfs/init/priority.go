@@ -32,14 +32,20 @@ func outrank() error {
 	return nil
 }
 
+// timerSlack is what threads have that nobody has preferred, in nanoseconds:
+// init_task in init/init_task.c.
+const timerSlack = 50_000
+
 // unranked calls f on a thread of its own without that preference: what f
-// starts must not inherit it.
+// starts must not inherit it, nor that preferred threads, and those they make,
+// have timers without slack (__setscheduler_params() in kernel/sched/syscalls.c).
 func unranked(f func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 		_ = schedule(0, unix.SCHED_NORMAL, 0)
+		_ = unix.Prctl(unix.PR_SET_TIMERSLACK, timerSlack, 0, 0, 0)
 		f()
 	}()
 	<-done
