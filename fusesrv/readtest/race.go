@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -191,20 +190,20 @@ func memoryPressureRacesReads(t *testing.T, c config) {
 	r := startRace(t, c, 24<<20)
 	h := r.m.open(r.f.Name)
 	same(t, r.f.Of, readAll(t, h, mib), 0)
-	stolen := pagesStolen(t)
-	defer startHog(t, field(t, "/proc/meminfo", "MemFree:")>>10-4)()
-	r.run(t, func(*rand.Rand) { time.Sleep(time.Millisecond) })
-	if pagesStolen(t) == stolen {
-		t.Error("the kernel took no page away: there was no pressure")
+	// some of the file's pages, and not all: then the kernel would end a process
+	defer startHog(t, pages(r.f.Size)/3)()
+	if n := guest.ResidentPages(t, h); n == pages(r.f.Size) {
+		t.Errorf("all %d pages of the file are still there: nothing has to be read again", n)
 	}
+	r.run(t, func(*rand.Rand) { time.Sleep(time.Millisecond) })
 }
 
-// startHog starts a process that uses so many MiB of memory, and returns when
-// it has them. The function returned ends it.
-func startHog(t *testing.T, size int) func() {
+// startHog starts a process that uses memory until the kernel has taken so many
+// pages away for it, and returns then. The function returned ends it.
+func startHog(t *testing.T, pages int) func() {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s%d", Env, roleHog, size))
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s%d", Env, roleHog, pages))
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -221,35 +220,11 @@ func startHog(t *testing.T, size int) func() {
 		t.Log(progress.Text()) // a debug kernel takes its time
 	}
 	if progress.Text() != hogIsFull {
-		t.Errorf("process that uses %d MiB: %v", size, progress.Err())
+		t.Errorf("process for which %d pages are taken: %v", pages, progress.Err())
 	}
 	return func() {
 		_ = in.Close()
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait() // "signal: killed"
 	}
-}
-
-// pagesStolen is how many pages the kernel has taken away so far.
-func pagesStolen(t *testing.T) int {
-	return field(t, "/proc/vmstat", "pgsteal_direct ") + field(t, "/proc/vmstat", "pgsteal_kswapd ")
-}
-
-// field reads a number behind a name from a file of /proc.
-func field(t *testing.T, file, name string) int {
-	t.Helper()
-	b, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(b)) {
-		var n int
-		if rest, ok := strings.CutPrefix(line, name); ok {
-			if _, err := fmt.Sscan(rest, &n); err == nil {
-				return n
-			}
-		}
-	}
-	t.Fatalf("%s: no %s", file, name)
-	return 0
 }

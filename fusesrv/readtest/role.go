@@ -17,7 +17,7 @@ const Env = "READTEST_ROLE"
 const (
 	roleServe = "serve" // serve as in says
 	roleRead  = "read:" // read all of a file
-	roleHog   = "hog:"  // use so many MiB of memory until the end of in
+	roleHog   = "hog:"  // use memory until so many pages are taken for it, and to the end of in
 
 	hogIsFull = "full"
 )
@@ -31,8 +31,8 @@ func Role(role string, in io.Reader, out, errs io.Writer) bool {
 	var err error
 	if name, ok := strings.CutPrefix(role, roleRead); ok {
 		_, err = os.ReadFile(name)
-	} else if mib, ok := strings.CutPrefix(role, roleHog); ok {
-		err = hog(mib, in, out)
+	} else if pages, ok := strings.CutPrefix(role, roleHog); ok {
+		err = hog(pages, in, out)
 	} else {
 		err = serve(in, out)
 	}
@@ -42,22 +42,57 @@ func Role(role string, in io.Reader, out, errs io.Writer) bool {
 	return true
 }
 
-// hog uses memory, says how much, and keeps it.
-func hog(mib string, in io.Reader, out io.Writer) error {
-	const piece = 32
-	var size int
-	if _, err := fmt.Sscan(mib, &size); err != nil {
+// hog uses memory, until the kernel has taken so many pages away for it, says how
+// much, and keeps it.
+func hog(pages string, in io.Reader, out io.Writer) error {
+	var enough int
+	if _, err := fmt.Sscan(pages, &enough); err != nil {
 		return err
 	}
-	for done := 0; done < size; done += piece {
-		_, err := unix.Mmap(-1, 0, min(piece, size-done)<<20, unix.PROT_READ|unix.PROT_WRITE,
-			unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_POPULATE)
+	before, err := stolen()
+	if err != nil {
+		return err
+	}
+	for done, taken := 0, before; taken-before < enough; done++ {
+		_, err := unix.Mmap(-1, 0, 1<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_POPULATE)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintln(out, done, "MiB")
+		if taken, err = stolen(); err != nil {
+			return err
+		}
+		if done%32 == 0 {
+			fmt.Fprintln(out, done, "MiB")
+		}
 	}
 	fmt.Fprintln(out, hogIsFull)
-	_, err := io.Copy(io.Discard, in)
+	_, err = io.Copy(io.Discard, in)
 	return err
+}
+
+// stolen is how many pages the kernel has taken away so far.
+func stolen() (int, error) {
+	direct, err := fieldOf("/proc/vmstat", "pgsteal_direct ")
+	if err != nil {
+		return 0, err
+	}
+	kswapd, err := fieldOf("/proc/vmstat", "pgsteal_kswapd ")
+	return direct + kswapd, err
+}
+
+// fieldOf reads a number behind a name from a file of /proc.
+func fieldOf(file, name string) (int, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(b)) {
+		var n int
+		if rest, ok := strings.CutPrefix(line, name); ok {
+			if _, err := fmt.Sscan(rest, &n); err == nil {
+				return n, nil
+			}
+		}
+	}
+	return 0, fmt.Errorf("%s: no %s", file, name)
 }
