@@ -14,7 +14,7 @@
 //	                   the file by splice(2) in its turn
 //	      fuse-direct  the same, opened with O_DIRECT by the process
 //
-// Figures are as in package readbench, but that the Go runtimes' monitors count. The disk is optional (runvm test -disk
-// 64): a loop device replaces it, whose driver copies what a disk would
-// transfer.
+// Figures are as in package readbench, but that the Go runtimes' monitors count.
+// The disk is optional (runvm test -disk 64): a loop device replaces it, whose
+// driver copies what a disk would transfer.
 package splicebench
