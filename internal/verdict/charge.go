@@ -53,10 +53,33 @@ func marks(log []byte, planned map[string]*trace) (all []mark, stains []stain) {
 	return all, stains
 }
 
+// announced starts the tests whose start the console tells of and the records
+// do not: PID 1 marks the kernel log before it sends a record, and a guest that
+// stops at once sends no more.
+func (j *judge) announced() {
+	for _, p := range j.in.Plan {
+		t := j.traces[p.ID]
+		if !t.open() {
+			continue
+		}
+		marked := map[string]int{}
+		for _, m := range j.marks {
+			if m.program == p.ID {
+				marked[m.test]++
+			}
+		}
+		for _, name := range p.Tests {
+			if o := t.tally.outcome(name); o != nil && marked[name] > o.starts {
+				o.start()
+			}
+		}
+	}
+}
+
 // charge adds each crash of the console to the test that was running.
 func (j *judge) charge() {
-	all, stains := marks(j.in.Console, j.traces)
-	j.stained(all, stains)
+	all := j.marks
+	j.stained(all, j.stains)
 	for i, c := range j.crashes {
 		if j.retold(i) {
 			continue

@@ -75,6 +75,8 @@ func Judge(in In) *Report {
 		j.report.End = EndNone
 	}
 	j.stream()
+	j.marks, j.stains = marks(j.in.Console, j.traces)
+	j.announced()
 	for _, p := range in.Plan {
 		j.report.Programs = append(j.report.Programs, j.traces[p.ID].program(p))
 	}
@@ -93,6 +95,8 @@ type judge struct {
 	traces  map[string]*trace
 	crashes []console.Crash
 	done    bool // the guest went through its whole plan
+	marks   []mark
+	stains  []stain
 	kernel  kernelTests
 	clean   int64            // the taint before the first program
 	titles  []*regexp.Regexp // of report.Allow

@@ -323,6 +323,34 @@ func TestParallelTestsThatWaited(t *testing.T) {
 	}
 }
 
+// The kernel log holds the mark of a test before PID 1 sends the record of its
+// start, which never comes when the test stops the machine at once.
+func TestStartThatOnlyTheConsoleTells(t *testing.T) {
+	t.Parallel()
+	in := good()
+	in.Records, in.End = records(ran("A+")), EndSilence
+	in.Console = []byte(booted + marked("A"))
+	if r := Judge(in); r.Verdict != Hang || r.Programs[0].Tests[1].Reached {
+		t.Errorf("%s: %s, tests %+v without a mark", r.Verdict, r.Reason, r.Programs[0].Tests)
+	}
+	in.Console = append(in.Console, "[    1.200000] runvm: === RUN TestB\n"...)
+	r := Judge(in)
+	want := map[string]Verdict{"TestA": Pass, "TestB": Hang, "TestC": Incomplete}
+	for _, test := range r.Programs[0].Tests {
+		if test.Verdict != want[test.Name] || test.Open != (test.Name == "TestB") {
+			t.Errorf("%s: %s (%s), open %v", test.Name, test.Verdict, test.Reason, test.Open)
+		}
+	}
+	if !strings.Contains(r.Reason, "TestB: the guest went silent") {
+		t.Error(r.Reason)
+	}
+	// Of a program that ended the records are all there.
+	in.Records, in.End = records(ran("A+", "C+"), exit(0), done), EndPowerOff
+	if r := Judge(in); r.Programs[0].Tests[2].Reached { // those without records come last
+		t.Errorf("tests %+v of a program that ended", r.Programs[0].Tests)
+	}
+}
+
 const leakCount = "[    1.200000] kmemleak: 2 new suspected memory leaks (see /sys/kernel/debug/kmemleak)\n"
 const leak = `[    1.300000] BUG: memory leak
 [    1.300000] unreferenced object 0xffff888005a0c000 (size 1024):

@@ -25,6 +25,7 @@ type outcome struct {
 	Test
 	open   bool
 	paused bool // it waits for its turn among tests that run in parallel
+	starts int  // how often it was said to start or to go on
 	tail   sh.Tail
 }
 
@@ -45,10 +46,11 @@ func (t *tally) add(e gotest.Event) {
 	case o == nil:
 	case e.Action == gotest.ActionRun:
 		t.closeBenchmarks(e.Test)
-		o.Reached, o.open, o.paused = true, true, false
-	case e.Action == gotest.ActionPause, e.Action == gotest.ActionCont:
-		o.open = e.Action == gotest.ActionCont
-		o.paused = !o.open
+		o.start()
+	case e.Action == gotest.ActionCont:
+		o.start()
+	case e.Action == gotest.ActionPause:
+		o.open, o.paused = false, true
 	case e.Action == gotest.ActionOutput:
 		_, _ = o.tail.Write([]byte(e.Output))
 	case e.Ended():
@@ -77,6 +79,12 @@ func (t *tally) outcome(name string) *outcome {
 	}
 	t.flooded = t.flooded || o == nil
 	return o
+}
+
+// start is a test that starts, or goes on.
+func (o *outcome) start() {
+	o.Reached, o.open, o.paused = true, true, false
+	o.starts++
 }
 
 func (o *outcome) end(v Verdict, elapsed time.Duration) {
