@@ -218,6 +218,9 @@ func TestUserMemoryNeedsASettledSource(t *testing.T) {
 		if err := s.replyData(req, req.size); err != nil {
 			t.Fatal(err)
 		}
+		// A buffer without a request is in nobody's way, whatever the source.
+		_, err = rsplice.Fill(s.pipe[0], zero, nil, 10, 0)
+		fails(t, "fill when the request has ended", err, unix.ECANCELED)
 		r.gets(t, s, 2*guest.PageSize())
 	})
 }

@@ -122,13 +122,23 @@ func (w *worker) empty(p [2]int, answered bool) {
 	}
 }
 
+// claim claims size bytes of a READ. One that has been sent again twice has the
+// same unique both times: whoever has not heard of the second time may find that
+// somebody else has claimed what there is.
+func (w *worker) claim(req request, size int) error {
+	n, err := rsplice.Claim(w.device, req.unique, w.pipe[1], size, 0)
+	if err == nil && n < size {
+		err = unix.ENOENT
+	}
+	return err
+}
+
 func (w *worker) claimAndFill(req request) error {
-	n, err := rsplice.Claim(w.device, req.unique, w.pipe[1], req.size, 0)
-	if err != nil {
+	if err := w.claim(req, req.size); err != nil {
 		return err
 	}
-	for off := req.off; off < req.off+int64(n); {
-		part := 1 + w.rng.IntN(n)
+	for off := req.off; off < req.off+int64(req.size); {
+		part := 1 + w.rng.IntN(req.size)
 		k, err := rsplice.Fill(w.pipe[0], w.sourceFD(), &off, part, rsplice.Nonblock)
 		if err != nil {
 			return err
@@ -138,7 +148,7 @@ func (w *worker) claimAndFill(req request) error {
 			return nil
 		}
 	}
-	return rsplice.Reply(w.device, req.unique, n)
+	return rsplice.Reply(w.device, req.unique, req.size)
 }
 
 func (w *worker) direct(req request) error {
@@ -186,7 +196,7 @@ func (w *worker) directFromDisk(req request) error {
 
 // inParts moves the front to another pipe and fills the back first.
 func (w *worker) inParts(req request) error {
-	if _, err := rsplice.Claim(w.device, req.unique, w.pipe[1], req.size, 0); err != nil {
+	if err := w.claim(req, req.size); err != nil {
 		return err
 	}
 	front := w.rng.IntN(req.size)
@@ -241,7 +251,7 @@ func (w *worker) drain() {
 
 // claimsLeft claims, fills a part with wrong bytes, and leaves it at that.
 func (w *worker) claimsLeft(req request) error {
-	if _, err := rsplice.Claim(w.device, req.unique, w.pipe[1], 1+w.rng.IntN(req.size), 0); err != nil {
+	if err := w.claim(req, 1+w.rng.IntN(req.size)); err != nil {
 		return err
 	}
 	off := int64(w.rng.IntN(guest.PageSize()))
@@ -266,7 +276,7 @@ func (w *worker) hole(req request) error {
 
 // beganFill starts a fill that gets no data, and waits until the kernel knows.
 func (w *worker) beganFill(req request) (done chan error, err error) {
-	if _, err := rsplice.Claim(w.device, req.unique, w.pipe[1], req.size, 0); err != nil {
+	if err := w.claim(req, req.size); err != nil {
 		return nil, err
 	}
 	done = make(chan error, 1)
