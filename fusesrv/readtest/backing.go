@@ -161,7 +161,11 @@ func unfitSourceIsCopied(t *testing.T, c config) {
 	c.Loopback, c.DirectIO = below.dir, true
 	c.fallsBack = strings.HasPrefix(c.Path, "rsplice")
 	above := start(t, c)
-	same(t, f.Of, readAt(t, above.open(f.Name), 0, int(f.Size)), 0)
+	h := above.open(f.Name)
+	const part = 1000 // what each READ leaves behind in a server's pipe must not fill it
+	for off := int64(0); off < f.Size; off += part {
+		same(t, f.Of, readAt(t, h, off, int(min(part, f.Size-off))), off)
+	}
 	above.delivered(0, f.Size)
 }
 
