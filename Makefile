@@ -63,17 +63,24 @@ bench: build ## seconds: cold and warm builds, command to verdict, start of QEMU
 COUNTING  = -patches $(PATCHES) -patches vmtests/counter/copied.patch -count 1
 BARS      = -bars vmtests/readbench/bars.toml
 
+# What benchmarks read: a guest that writes nothing is the same whenever it runs.
+IMAGE     = runs/readbench.img
+
+$(IMAGE): | build
+	mkdir -p $(@D)
+	./runvm test -kernel $(KERNEL) -patches $(PATCHES) -share $(@D):/image:rw -run TestImage ./vmtests/readbench
+
 bench-readpaths: DIR := $(RUN)
-bench-readpaths: build ## what each way to answer a FUSE READ costs, and whether that is little enough (KERNEL=, FLAGS='-timed 10')
-	./runvm bench -kernel $(KERNEL) -patches $(PATCHES) -disk 64 -append idle=poll -count 10 -timeout 60m $(FLAGS) -o $(DIR)/instructions ./vmtests/readbench
-	./runvm bench -kernel $(KERNEL) $(COUNTING) -disk 64 -timeout 60m -o $(DIR)/copies ./vmtests/readbench
+bench-readpaths: build $(IMAGE) ## what each way to answer a FUSE READ costs, and whether that is little enough (KERNEL=, FLAGS='-timed 10')
+	./runvm bench -kernel $(KERNEL) -patches $(PATCHES) -disk $(IMAGE) -count 10 -timeout 60m $(FLAGS) -o $(DIR)/instructions ./vmtests/readbench
+	./runvm bench -kernel $(KERNEL) $(COUNTING) -disk $(IMAGE) -timeout 60m -o $(DIR)/copies ./vmtests/readbench
 	./runvm bench $(BARS) -o $(DIR)/all $(DIR)/instructions/bench.txt $(DIR)/copies/bench.txt
 
-NOCOST = -deterministic -timeout 60m -disk 64 -count 4 -threshold 0.5 -run '^$$' $(FLAGS)
+NOCOST = -deterministic -timeout 60m -count 4 -threshold 0.5 -run '^$$' $(FLAGS)
 
-no-cost: build ## what the series costs those who do not use it: pipes, splice(2), writes by splice(2), plain FUSE
-	./runvm ab -kernel $(KERNEL) -patches $(PATCHES) $(NOCOST) -bench . ./vmtests/splicebench
-	./runvm ab -kernel $(KERNEL) -patches $(PATCHES) $(NOCOST) -append idle=poll \
+no-cost: build $(IMAGE) ## what the series costs those who do not use it: pipes, splice(2), writes by splice(2), plain FUSE
+	./runvm ab -kernel $(KERNEL) -patches $(PATCHES) $(NOCOST) -disk 64 -bench . ./vmtests/splicebench
+	./runvm ab -kernel $(KERNEL) -patches $(PATCHES) $(NOCOST) -disk $(IMAGE) \
 		-bench 'Read/path=(none|copy|splice|splice-move|passthrough)/size=(4|1024)KiB/.*/access=(seq|random)' ./vmtests/readbench
 	./runvm bench -kernel $(KERNEL) $(COUNTING) -disk 64 ./vmtests/splicebench
 

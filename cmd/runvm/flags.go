@@ -5,6 +5,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -46,7 +47,7 @@ func guestFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "share", Category: category, Usage: "show the guest the directory `DIR[:PATH[:rw]]` of the host, read-only and at the same path unless said otherwise"},
 		&cli.StringSliceFlag{Name: "with", Category: category, Usage: "put the host's `PROGRAM`, a path or a name, into the guest's /usr/bin, with its libraries (repeatable)"},
 		&cli.BoolFlag{Name: "net", Category: category, Usage: "give the guest a network card behind QEMU's NAT"},
-		&cli.IntFlag{Name: "disk", HideDefault: true, Category: category, Usage: "give the guest an empty virtio disk of `MIB`, /dev/vda, which is gone afterwards"},
+		&cli.StringFlag{Name: "disk", Category: category, Usage: "give the guest a virtio disk, /dev/vda, which is gone afterwards: an empty one of `MIB|IMAGE`, or a copy of a raw image"},
 		&cli.DurationFlag{Name: "silence", Value: 2 * time.Minute, Category: category, Usage: "give up when neither console nor tests said anything for `TIME`"},
 		&cli.DurationFlag{Name: "timeout", Value: 10 * time.Minute, Category: category, Usage: "give up when the guest has run for `TIME`"},
 		&cli.BoolFlag{Name: "dump", Category: category, Usage: "keep the memory of a guest that hangs or panics, as a core for gdb; -profile dump has the types that crash and drgn need"},
@@ -65,8 +66,12 @@ func guestFrom(c *cli.Command) (run.Guest, error) {
 	g := run.Guest{
 		MemoryMiB: c.Int("memory"), CPUs: c.Int("cpus"), Accel: c.String("accel"),
 		Deterministic: c.Bool("deterministic"), Seed: c.Int64("seed"), Cold: c.Bool("cold"), Core: c.Bool("dump"),
-		Append: c.StringSlice("append"), With: c.StringSlice("with"), Net: c.Bool("net"), DiskMiB: c.Int("disk"),
+		Append: c.StringSlice("append"), With: c.StringSlice("with"), Net: c.Bool("net"),
 		Silence: c.Duration("silence"), Deadline: c.Duration("timeout"),
+	}
+	var err error
+	if g.Disk, err = parseDisk(c.String("disk")); err != nil {
+		return g, err
 	}
 	for _, s := range c.StringSlice("share") {
 		share, err := parseShare(s)
@@ -76,6 +81,15 @@ func guestFrom(c *cli.Command) (run.Guest, error) {
 		g.Shares = append(g.Shares, share)
 	}
 	return g, nil
+}
+
+// parseDisk reads MIB|IMAGE: a number is a size.
+func parseDisk(s string) (run.Disk, error) {
+	if mib, err := strconv.Atoi(s); err == nil || s == "" {
+		return run.Disk{MiB: mib}, nil
+	}
+	image, err := filepath.Abs(s)
+	return run.Disk{Image: image}, err
 }
 
 // parseShare reads DIR[:PATH[:rw]].

@@ -48,7 +48,7 @@ func Ext4(t testing.TB) *Disk {
 	if err := unpackDisk(image); err != nil {
 		t.Fatalf("make a disk: %v", err)
 	}
-	return mountExt4(t, guest.LoopDevice(t, image))
+	return mountExt4(t, guest.LoopDevice(t, image), 0)
 }
 
 // Ext4On is Ext4 on the block device name, of 64 MiB and more, whose contents
@@ -58,14 +58,21 @@ func Ext4On(t testing.TB, name string) *Disk {
 	if err := unpackDisk(name); err != nil {
 		t.Fatalf("make a file system on %s: %v", name, err)
 	}
-	return mountExt4(t, name)
+	return mountExt4(t, name, 0)
 }
 
-func mountExt4(t testing.TB, device string) *Disk {
+// MountExt4 mounts the file system on the block device name, which is written
+// nothing to, until the test ends.
+func MountExt4(t testing.TB, name string) *Disk {
+	t.Helper()
+	return mountExt4(t, name, unix.MS_RDONLY)
+}
+
+func mountExt4(t testing.TB, device string, flags uintptr) *Disk {
 	t.Helper()
 	d := &Disk{Dir: t.TempDir()}
-	if err := unix.Mount(device, d.Dir, "ext4", unix.MS_NOATIME, ""); err != nil {
-		t.Fatalf("mount ext4: %v", err)
+	if err := unix.Mount(device, d.Dir, "ext4", unix.MS_NOATIME|flags, ""); err != nil {
+		t.Fatalf("mount ext4 of %s: %v", device, err)
 	}
 	t.Cleanup(func() {
 		if err := unix.Unmount(d.Dir, 0); err != nil {

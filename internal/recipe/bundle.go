@@ -50,7 +50,7 @@ func (r *Recipe) Bundle(dir, to string, find Finder) error {
 			return err
 		}
 	}
-	files := slices.Clone(r.Tests.Files)
+	files := r.files()
 	slices.SortFunc(files, func(a, b File) int { return cmp.Compare(a.SHA256, b.SHA256) })
 	last := ""
 	for _, f := range files {

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -96,7 +97,9 @@ type Machine struct {
 	Seed          int64         `json:"seed,omitempty"`
 	Append        []string      `json:"append,omitempty"` // arguments of the kernel
 	Net           bool          `json:"net,omitempty"`
-	Shares        int           `json:"shares,omitempty"` // directories of the host that the guest saw
+	Shares        int           `json:"shares,omitempty"`   // directories of the host that the guest saw
+	DiskMiB       int           `json:"disk_mib,omitempty"` // an empty disk
+	Disk          *File         `json:"disk,omitempty"`     // or an image
 	Cold          bool          `json:"cold,omitempty"`
 	Silence       time.Duration `json:"silence_ns"`
 	Deadline      time.Duration `json:"deadline_ns"`
@@ -279,10 +282,13 @@ func (r *Recipe) check() error {
 			}
 		}
 	}
-	for _, f := range r.Tests.Files {
+	for _, f := range r.files() {
 		if f.SHA256 != "" && !digest.MatchString(f.SHA256) {
 			return fmt.Errorf("file %.60q: no digest", f.Path)
 		}
+	}
+	if d := r.Machine.Disk; d != nil && d.SHA256 == "" {
+		return errors.New("a disk without a digest")
 	}
 	for _, a := range r.Tests.Allow {
 		if _, err := regexp.Compile(a.Title); err != nil {
@@ -290,6 +296,15 @@ func (r *Recipe) check() error {
 		}
 	}
 	return nil
+}
+
+// files are all that the guest saw.
+func (r *Recipe) files() []File {
+	all := slices.Clone(r.Tests.Files)
+	if r.Machine.Disk != nil {
+		all = append(all, *r.Machine.Disk)
+	}
+	return all
 }
 
 // readAll reads a file of at most most bytes.

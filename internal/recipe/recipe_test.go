@@ -27,6 +27,7 @@ func toy(t *testing.T) (*Recipe, string) {
 	r := &Recipe{
 		Schema: Schema, Source: Source{Spec: "6.12", Base: "debian-6.12", Tree: strings.Repeat("a", 40)},
 		Series: []Series{{Name: "x.mbox", Patches: []Patch{{Name: "x.mbox#1", File: "patches/1/0001-x.patch", SHA256: Sum([]byte(patch))}}}},
+		Machine: Machine{Disk: &File{Path: "/dev/vda", SHA256: Sum([]byte(program))}},
 		Tests: Tests{
 			Programs: []Program{{ID: "a", Argv: []string{"/test/0/a"}}},
 			Files:    []File{{Path: "/test/0/a", SHA256: Sum([]byte(program))}, {Path: "/test/0/b", SHA256: Sum([]byte(program))}, {Path: "/dir"}},

@@ -258,7 +258,7 @@ func shareTag(i int) string { return fmt.Sprintf("share%d", i) }
 // idle its clock leaps from timer to timer, and the host may take a while.
 func (g Guest) kernelArgs() []string {
 	hung := "sysctl.kernel.hung_task_timeout_secs=30"
-	if g.Deterministic && g.DiskMiB > 0 {
+	if g.Deterministic && g.Disk.there() {
 		hung = "sysctl.kernel.hung_task_timeout_secs=0"
 	}
 	return []string{"oops=panic", "softlockup_panic=1", "sysctl.kernel.panic_on_rcu_stall=1",

@@ -85,8 +85,7 @@ type Guest struct {
 	// libraries: paths, or names found in the host's PATH.
 	With []string
 	Net  bool
-	// DiskMiB is the size of an empty virtio disk, /dev/vda; 0 is none.
-	DiskMiB int
+	Disk Disk
 	// Cold boots the guest even when one like it has booted before and could
 	// go on from there.
 	Cold bool
@@ -95,9 +94,6 @@ type Guest struct {
 	// Silence and Deadline are the run's two clocks; 0 stops a clock.
 	Silence, Deadline time.Duration
 }
-
-// maxDiskMiB bounds Guest.DiskMiB.
-const maxDiskMiB = 1 << 20
 
 // A Share is a directory of the host that the guest may see.
 type Share struct {
@@ -219,8 +215,6 @@ func (g *Guest) check() error {
 		return usagef("-cpus %d: want 1 to %d", g.CPUs, vm.MaxCPUs)
 	case g.Silence < 0 || g.Deadline < 0:
 		return usagef("-silence and -timeout: want 0 or more")
-	case g.DiskMiB < 0 || g.DiskMiB > maxDiskMiB:
-		return usagef("-disk %d: want 1 to %d MiB", g.DiskMiB, maxDiskMiB)
 	case g.Deterministic && (g.CPUs != 1 || g.Net || len(g.Shares) > 0):
 		return usagef("-deterministic: one CPU, no -net and no -share: each brings the host's timing in")
 	case g.Deterministic && g.Accel == vm.KVM:
@@ -239,7 +233,7 @@ func (g *Guest) check() error {
 			return usagef("-share %s: the guest's path %q is not absolute", s.Dir, s.Path)
 		}
 	}
-	return nil
+	return g.Disk.check()
 }
 
 // kunitGlob is what may stand in kunit.filter_glob without quotes.
@@ -339,8 +333,8 @@ func (g *Guest) extras() string {
 		}
 		s += fmt.Sprintf(", %s at %s (%s)", share.Dir, share.Path, mode)
 	}
-	if g.DiskMiB > 0 {
-		s += fmt.Sprintf(", disk of %d MiB", g.DiskMiB)
+	if g.Disk.there() {
+		s += fmt.Sprintf(", disk of %v", g.Disk)
 	}
 	if g.Net {
 		s += ", network"

@@ -60,6 +60,9 @@ func (c *Conductor) keepRecipe(ctx context.Context, of cooking, rec *recorder, r
 	if r.Series, err = keepSeries(of.built, rec.dir); err != nil {
 		return err
 	}
+	if r.Machine.Disk, err = of.disk(); err != nil {
+		return err
+	}
 	if r.Tests, err = of.tests(rec); err != nil {
 		return err
 	}
@@ -115,8 +118,18 @@ func (of *cooking) machine(m verdict.Machine) recipe.Machine {
 	g := of.guest
 	return recipe.Machine{
 		Accel: m.Accel, MemoryMiB: g.MemoryMiB, CPUs: g.CPUs, Deterministic: g.Deterministic, Seed: g.Seed,
-		Append: g.Append, Net: g.Net, Shares: len(g.Shares), Cold: g.Cold, Silence: g.Silence, Deadline: g.Deadline, Command: m.Command,
+		Append: g.Append, Net: g.Net, Shares: len(g.Shares), DiskMiB: g.Disk.MiB, Cold: g.Cold, Silence: g.Silence, Deadline: g.Deadline, Command: m.Command,
 	}
+}
+
+// disk is the image that the guest had a copy of, nil for none.
+func (of *cooking) disk() (*recipe.File, error) {
+	image := of.guest.Disk.Image
+	if image == "" {
+		return nil, nil
+	}
+	sum, err := recipe.SumFile(image)
+	return &recipe.File{Path: "/dev/vda", SHA256: sum, From: image}, err
 }
 
 // keptSeries is where in a run's directory the patches of series n are.

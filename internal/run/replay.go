@@ -175,6 +175,14 @@ func (p *replay) guest() (Guest, error) {
 	g := Guest{
 		MemoryMiB: m.MemoryMiB, CPUs: m.CPUs, Accel: vm.Auto, Deterministic: m.Deterministic, Seed: m.Seed,
 		Append: m.Append, Net: m.Net, Shares: p.Shares, Cold: m.Cold, Silence: m.Silence, Deadline: m.Deadline,
+		Disk: Disk{MiB: m.DiskMiB},
+	}
+	if m.Disk != nil {
+		image, err := findFile(p.dir, *m.Disk)
+		if err != nil {
+			return g, fmt.Errorf("%s: %w", p.Path, err)
+		}
+		g.Disk = Disk{Image: image}
 	}
 	return g, g.check()
 }

@@ -2,7 +2,6 @@ package run
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -242,12 +241,12 @@ func (c *Conductor) boot(ctx context.Context, g Guest, built *Built, progs *prog
 	}
 	machine.Append = append(machine.Append, progs.kernelArgs()...)
 	machine.TTY, machine.PauseOnPanic = rec.tty != nil, g.Core
-	if g.DiskMiB > 0 {
+	if g.Disk.there() {
 		disk := filepath.Join(rec.dir, diskFile)
-		if err := emptyDisk(disk, g.DiskMiB); err != nil {
+		defer func() { _ = os.Remove(disk) }()
+		if err := g.Disk.write(ctx, disk); err != nil {
 			return fmt.Errorf("disk: %w", err)
 		}
-		defer func() { _ = os.Remove(disk) }()
 		machine.Disks = []vm.Disk{{Path: disk}}
 	}
 	core := ""
@@ -286,15 +285,6 @@ func (c *Conductor) tellCore(ctx context.Context, core core, rec *recorder) {
 	rec.in.Run.Core = commands
 }
 
-// emptyDisk makes a file of zeroes that takes no room.
-func emptyDisk(name string, mib int) error {
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Truncate(int64(mib)<<20), f.Close())
-}
-
 // milestones says where the time of a boot went.
 func milestones(r *vm.Result) string {
 	t := r.Times
@@ -302,7 +292,11 @@ func milestones(r *vm.Result) string {
 		return fmt.Sprintf("guest booted %s resumed after %.2f s, first test output after %.2f s",
 			r.Booted.Format("2006-01-02 15:04:05"), t.Resumed.Seconds(), t.FirstOut.Seconds())
 	}
-	return fmt.Sprintf("init after %.2f s, first test output after %.2f s", t.Hello.Seconds(), t.FirstOut.Seconds())
+	note := fmt.Sprintf("init after %.2f s, first test output after %.2f s", t.Hello.Seconds(), t.FirstOut.Seconds())
+	if r.DiskWaits {
+		note += "; QEMU has no io_uring here: the disk answers when the host does"
+	}
+	return note
 }
 
 func guestShares(g Guest) []wire.Share {

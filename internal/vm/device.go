@@ -38,7 +38,7 @@ func (m *Machine) devices(e ends) []device {
 		d = append(d, terminal(e))
 	}
 	for i, disk := range m.Disks {
-		d = append(d, disk.device(i, m.Deterministic))
+		d = append(d, disk.device(i, m))
 	}
 	for i, share := range m.Shares {
 		d = append(d, share.device(i))
@@ -176,19 +176,28 @@ func terminal(e ends) device {
 	}}
 }
 
-// device is a virtio block device. One whose guest counts instructions is asked
-// by the guest's CPU itself: see results.
-func (d Disk) device(i int, deterministic bool) device {
-	id := fmt.Sprintf("disk%d", i)
+// drive is the value of -drive that makes d the back end id.
+func (d Disk) drive(id string) string {
 	drive := fmt.Sprintf("if=none,id=%s,format=raw,cache=unsafe,file=%s", id, escape(d.Path))
 	if d.ReadOnly {
 		drive += ",readonly=on"
+	}
+	return drive
+}
+
+// device is a virtio block device. One whose guest counts instructions is asked
+// by the guest's CPU itself, see results, and answers at once where it can.
+func (d Disk) device(i int, m *Machine) device {
+	id := fmt.Sprintf("disk%d", i)
+	drive := d.drive(id)
+	if m.prompt {
+		drive += prompt
 	}
 	dev := "virtio-blk-pci,drive=" + id
 	if d.Serial != "" {
 		dev += ",serial=" + escape(d.Serial)
 	}
-	if deterministic {
+	if m.Deterministic {
 		dev += ",ioeventfd=off"
 	}
 	return device{qemu: []string{"-drive", drive, "-device", dev}}

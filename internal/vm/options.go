@@ -109,6 +109,9 @@ type Result struct {
 	// Registers are the CPUs' at that moment, as QEMU prints them, of a guest
 	// that did not answer; at most 64 KiB.
 	Registers string `json:"registers,omitempty"`
+	// DiskWaits says that the disks of a deterministic guest answer when the host
+	// does: QEMU was built without io_uring, or the host forbids it.
+	DiskWaits bool `json:"disk_waits,omitempty"`
 	// Core says that Options.Core was written.
 	Core bool `json:"core,omitempty"`
 	// Stderr is the end of what QEMU wrote to standard error, at most 4 KiB.

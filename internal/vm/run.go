@@ -39,6 +39,7 @@ func Run(ctx context.Context, m Machine, o Options) (*Result, error) {
 		}
 	}
 	m.tscKHz = tscKHz()
+	m.prompt = m.Deterministic && len(m.Disks) > 0 && canPrompt(ctx, path, m.Disks[0])
 	o.defaults()
 	if o.Snapshots != "" && m.resumable() {
 		result, err := resume(ctx, path, m, o)
@@ -64,6 +65,7 @@ func newRun(path string, m Machine, o Options, c *channels) *run {
 	r := &run{options: o, channels: c, script: bootScript(), events: make(chan Event, maxEvents), answers: make(chan string, 1), failed: make(chan error, 4), begun: make(chan struct{})}
 	r.result.Args = append([]string{path}, append(c.args, m.args(c.ends)...)...)
 	r.result.Line = Line(m)
+	r.result.DiskWaits = m.Deterministic && len(m.Disks) > 0 && !m.prompt
 	return r
 }
 

@@ -59,9 +59,11 @@ type Machine struct {
 	// Deterministic makes two cold boots of the same Machine byte-identical
 	// in console and results: time is the number of instructions executed.
 	// It needs TCG, one CPU, and no Shares, Net or TTY, which bring the host's
-	// timing in. Disks do so too, in so far as they answer when the host has
-	// done its part: with one, time still counts instructions, but two boots
-	// are alike to about 1 % and not byte by byte.
+	// timing in. Disks do so too for what the guest writes, which is done when
+	// the host has done its part: time still counts instructions then, but two
+	// boots are alike to about 1 % and not byte by byte. What the guest reads
+	// is there at once where QEMU has io_uring (Result.DiskWaits), as long as
+	// the host has it in its page cache.
 	Deterministic bool
 	// Seed starts the guest's random numbers and so its schedule, 0 to
 	// math.MaxUint32. It is used in deterministic mode only.
@@ -80,6 +82,7 @@ type Machine struct {
 	// can leave a note for the core's readers.
 	PauseOnPanic bool
 
+	prompt bool  // disks answer at once
 	tscKHz int64 // frequency of the time stamp counter the guest sees, 0 unknown
 }
 

@@ -42,16 +42,21 @@
 //
 // Where the instructions go, function by function, is logged in place of figures:
 //
-//	runvm test -deterministic -disk 64 -v -append readbench.profile=1 -run '^$' \
+//	runvm test -deterministic -disk readbench.img -v -append readbench.profile=1 -run '^$' \
 //		-bench Read/path=rsplice-direct/size=4KiB/backing=tmpfs/access=seq …
 //
-// The guest needs a disk, and should not halt while it waits for it (runvm bench
-// -disk 64 -append idle=poll): a clock that counts instructions leaps to the next
-// timer then, and the Go runtime takes the P from a call that seems to take long.
+// What lies on a disk is in an image, which TestImage makes in any guest:
 //
-// With the same seed figures of what lies on tmpfs are the same, if nothing else is
-// run. Otherwise most differ by 1 to 5 % from run to run: pages lie elsewhere, in
-// more or fewer pieces, and the disk takes as long as the host does. With
-// readbench.turns=25 on the kernel's command line each file is read 25 times and
-// not 3 at least, and runs of a seed with READs of 1 MiB differ by about 1 %.
+//	runvm test -share .:/image:rw -run TestImage …
+//
+// The guest only reads from its copy, and QEMU answers that at once, by io_uring. So
+// the same seed gives the same figures to the last digit, whatever else the host
+// does. With another seed pages lie elsewhere, in more or fewer pieces, and timers go
+// off elsewhere: most figures differ by 1 to 5 %. With readbench.turns=25 on the
+// kernel's command line each file is read 25 times and not 3 at least.
+//
+// Where there is no io_uring, which runvm says, the disk takes as long as the host
+// does, and the guest should not halt meanwhile (-append idle=poll): a clock that
+// counts instructions leaps to the next timer then, and the Go runtime takes the P
+// from a call that seems to take long. Figures of one seed differ by 1 to 5 % then.
 package readbench

@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/runvm/runvm/fusesrv"
-	"github.com/runvm/runvm/fusesrv/pattern"
 	"github.com/runvm/runvm/fusesrv/readtest"
 	"github.com/runvm/runvm/vmtests/counter"
 	"github.com/runvm/runvm/vmtests/guest"
@@ -33,8 +32,6 @@ const (
 	tmpfs   = "tmpfs"
 	ext4    = "ext4"
 	odirect = "odirect"
-
-	disk = "/dev/vda"
 )
 
 // fileSize is how large the file is that is read by READs of so many bytes:
@@ -49,27 +46,25 @@ func fileSize(read int) int {
 	return 16 << 20
 }
 
+// sizes are those of READs, in KiB.
+var sizes = []int{4, 64, 1024}
+
 // BenchmarkRead reads a file once an iteration. Paths come by turns, so that
 // what changes while it runs does so for all of them.
 func BenchmarkRead(b *testing.B) {
-	outer := b // whose clean-up comes when all is measured
 	guest.Need(b)
-	if _, err := os.Stat(disk); err != nil {
-		b.Fatalf("%v: give the guest a disk: runvm bench -disk 64 -append idle=poll", err)
-	}
-	data := make([]byte, fileSize(fusesrv.MaxRead))
-	_, _ = pattern.Pattern{Seed: 1}.ReadAt(data, 0) // never fails
+	data := contents()
 	paths := append([]fusesrv.Path{{Name: "none", InKernel: true}}, fusesrv.Paths()...)
-	folder := map[string]string{tmpfs: b.TempDir()}
+	folder := folders(b)
 	copied := counter.NewCopied(b)
 	for _, backing := range []string{tmpfs, ext4, odirect} {
-		for _, kib := range []int{4, 64, 1024} {
+		for _, kib := range sizes {
 			c := cell{backing: backing, read: kib << 10, data: data[:fileSize(kib<<10)], copied: copied}
 			for _, p := range paths {
 				b.Run(fmt.Sprintf("path=%s/size=%dKiB/backing=%s", p.Name, kib, backing), func(b *testing.B) {
 					if c.dir == "" {
-						c.dir = filepath.Join(folderOn(outer, folder, backing), fmt.Sprint(kib))
-						c.makeFile(b)
+						c.dir = folder(b, backing, kib)
+						guest.DropCaches(b)
 					}
 					served := c.serve(b, p)
 					for _, a := range accesses() {
@@ -79,17 +74,6 @@ func BenchmarkRead(b *testing.B) {
 			}
 		}
 	}
-}
-
-// folderOn returns where backing's files lie. The disk is not touched before that:
-// without it runs of one seed are the same.
-func folderOn(b *testing.B, folder map[string]string, backing string) string {
-	b.Helper()
-	if folder[backing] == "" {
-		dir := readtest.Ext4On(b, disk).Dir
-		folder[ext4], folder[odirect] = dir, dir
-	}
-	return folder[backing]
 }
 
 // A cell is what one benchmark is about.
@@ -114,19 +98,6 @@ func (c *cell) low() string { return filepath.Join(c.dir, "f") }
 
 // direct says that low's cache stays empty.
 func (c *cell) direct() bool { return c.backing == odirect }
-
-// makeFile writes the file.
-func (c *cell) makeFile(b *testing.B) {
-	b.Helper()
-	if err := os.MkdirAll(c.dir, 0o700); err != nil {
-		b.Fatal(err)
-	}
-	if err := os.WriteFile(c.low(), c.data, 0o600); err != nil {
-		b.Fatal(err)
-	}
-	unix.Sync()
-	guest.DropCaches(b)
-}
 
 // serve mounts what p needs.
 func (c cell) serve(b *testing.B, p fusesrv.Path) *cell {
