@@ -203,29 +203,8 @@ func TestKilledFillOfAnUnsettledSource(t *testing.T) {
 	s, other := mount(t, keepCache), mountWith(t, noFlush, initAsyncRead)
 	r := s.read(t, 0, guest.PageSize())
 	req := s.next(t)
-	died := make(chan error, 1)
-	go func() {
-		source, err := unix.Open(other.file(), unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err == nil {
-			err = s.startServer(t, req, "-cF", source)()
-			unix.Close(source)
-		}
-		died <- err
-	}()
 	var asked []request
-	for dead := false; !dead; {
-		select {
-		case err := <-died:
-			if err != nil {
-				t.Fatal(err)
-			}
-			dead = true
-		default:
-			if req, is, _ := other.handle(idleWait); is {
-				asked = append(asked, req)
-			}
-		}
-	}
+	s.killInAFill(t, req, other, func(req request) { asked = append(asked, req) })
 	if len(asked) == 0 {
 		t.Fatal("the source was not read: the test has shown nothing")
 	}
@@ -240,4 +219,60 @@ func TestKilledFillOfAnUnsettledSource(t *testing.T) {
 		}
 	}
 	r.gets(t, s, guest.PageSize())
+}
+
+// What such a task has read in full is there, though: the READ can be answered.
+func TestKilledFillThatIsComplete(t *testing.T) {
+	need(t)
+	// A READ past the page cache waits for its answer even if it is interrupted.
+	s, other := mount(t, keepCache), mountWith(t, noFlush|directIO, 0)
+	r := s.read(t, 0, guest.PageSize())
+	req := s.next(t)
+	var asked request
+	answered := false
+	other.other = func(opcode uint32, _ uint64) {
+		if opcode != opInterrupt || answered {
+			return
+		}
+		answered = true
+		if err := other.replyData(asked, asked.size); err != nil {
+			t.Errorf("reply of the source: %v", err)
+		}
+	}
+	s.killInAFill(t, req, other, func(req request) { asked = req })
+	if !answered {
+		t.Fatal("the task was not killed while it read: the test has shown nothing")
+	}
+	if err := s.replyData(req, req.size); err != nil {
+		t.Fatalf("reply with data: %v", err)
+	}
+	r.got(t, s, r.wait(t, s), guest.PageSize())
+}
+
+// killInAFill has a new process claim the memory of a READ and fill it from the file
+// of other, where it is killed; asked is called for each READ of that.
+func (s *server) killInAFill(t *testing.T, req request, other *server, asked func(request)) {
+	t.Helper()
+	died := make(chan error, 1)
+	go func() {
+		source, err := unix.Open(other.file(), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err == nil {
+			err = s.startServer(t, req, "-cF", source)()
+			unix.Close(source)
+		}
+		died <- err
+	}()
+	for {
+		select {
+		case err := <-died:
+			if err != nil {
+				t.Fatal(err)
+			}
+			return
+		default:
+			if req, is, _ := other.handle(idleWait); is {
+				asked(req)
+			}
+		}
+	}
 }
