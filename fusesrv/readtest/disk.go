@@ -44,7 +44,12 @@ func (*Disk) name(size int64) string { return strconv.FormatInt(size, 10) }
 // of the kernel copies.
 func Ext4(t testing.TB) *Disk {
 	t.Helper()
-	image := filepath.Join(t.TempDir(), "disk")
+	return Ext4In(t, filepath.Join(t.TempDir(), "disk"))
+}
+
+// Ext4In is Ext4 with its blocks in the new file image.
+func Ext4In(t testing.TB, image string) *Disk {
+	t.Helper()
 	if err := unpackDisk(image); err != nil {
 		t.Fatalf("make a disk: %v", err)
 	}

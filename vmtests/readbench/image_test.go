@@ -21,7 +21,6 @@ const (
 	// there is one.
 	share     = "/image"
 	imageName = "readbench.img"
-	imageSize = 64 << 20
 )
 
 // TestImage makes the image of the disk that BenchmarkRead needs: a guest that
@@ -29,18 +28,13 @@ const (
 func TestImage(t *testing.T) {
 	guest.Need(t)
 	image := filepath.Join(t.TempDir(), imageName)
-	if err := os.WriteFile(image, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(image, imageSize); err != nil {
-		t.Fatal(err)
-	}
-	t.Run("write", func(t *testing.T) { makeFiles(t, readtest.Ext4On(t, guest.LoopDevice(t, image)).Dir) })
+	data := contents()
+	t.Run("write", func(t *testing.T) { makeFiles(t, readtest.Ext4In(t, image).Dir, data) })
 	t.Run("read", func(t *testing.T) {
 		dir := readtest.MountExt4(t, guest.LoopDevice(t, image)).Dir
 		for _, kib := range sizes {
 			got, err := os.ReadFile(fileOf(dir, kib))
-			if err != nil || !bytes.Equal(got, contents()[:fileSize(kib<<10)]) {
+			if err != nil || !bytes.Equal(got, data[:fileSize(kib<<10)]) {
 				t.Errorf("%s: not what was written (%v)", fileOf(dir, kib), err)
 			}
 		}
@@ -82,9 +76,8 @@ func contents() []byte {
 func fileOf(dir string, kib int) string { return filepath.Join(dir, fmt.Sprint(kib), "f") }
 
 // makeFiles writes the files into dir.
-func makeFiles(t testing.TB, dir string) {
+func makeFiles(t testing.TB, dir string, data []byte) {
 	t.Helper()
-	data := contents()
 	for _, kib := range sizes {
 		name := fileOf(dir, kib)
 		if err := os.Mkdir(filepath.Dir(name), 0o700); err != nil {
@@ -97,10 +90,10 @@ func makeFiles(t testing.TB, dir string) {
 }
 
 // folders returns what tells where a file lies.
-func folders(b *testing.B) func(b *testing.B, backing string, kib int) string {
+func folders(b *testing.B, data []byte) func(b *testing.B, backing string, kib int) string {
 	b.Helper()
 	memory := b.TempDir()
-	makeFiles(b, memory)
+	makeFiles(b, memory, data)
 	dirs := map[string]string{tmpfs: memory}
 	if _, err := os.Stat(disk); err == nil {
 		mounted := readtest.MountExt4(b, disk).Dir

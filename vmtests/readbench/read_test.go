@@ -55,7 +55,7 @@ func BenchmarkRead(b *testing.B) {
 	guest.Need(b)
 	data := contents()
 	paths := append([]fusesrv.Path{{Name: "none", InKernel: true}}, fusesrv.Paths()...)
-	folder := folders(b)
+	folder := folders(b, data)
 	copied := counter.NewCopied(b)
 	for _, backing := range []string{tmpfs, ext4, odirect} {
 		for _, kib := range sizes {
