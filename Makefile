@@ -66,7 +66,7 @@ BARS      = -bars vmtests/readbench/bars.toml
 # What benchmarks read: a guest that writes nothing is the same whenever it runs.
 IMAGE     = runs/readbench.img
 
-$(IMAGE): | build
+$(IMAGE): vmtests/readbench/image_test.go | build
 	mkdir -p $(@D)
 	./runvm test -kernel $(KERNEL) -patches $(PATCHES) -share $(@D):/image:rw -run TestImage ./vmtests/readbench
 

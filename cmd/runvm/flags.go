@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"path/filepath"
@@ -69,9 +70,12 @@ func guestFrom(c *cli.Command) (run.Guest, error) {
 		Append: c.StringSlice("append"), With: c.StringSlice("with"), Net: c.Bool("net"),
 		Silence: c.Duration("silence"), Deadline: c.Duration("timeout"),
 	}
-	var err error
-	if g.Disk, err = parseDisk(c.String("disk")); err != nil {
-		return g, err
+	if c.IsSet("disk") {
+		disk, err := parseDisk(c.String("disk"))
+		if err != nil {
+			return g, &usageError{err, "runvm help " + c.Name}
+		}
+		g.Disk = disk
 	}
 	for _, s := range c.StringSlice("share") {
 		share, err := parseShare(s)
@@ -85,7 +89,13 @@ func guestFrom(c *cli.Command) (run.Guest, error) {
 
 // parseDisk reads MIB|IMAGE: a number is a size.
 func parseDisk(s string) (run.Disk, error) {
-	if mib, err := strconv.Atoi(s); err == nil || s == "" {
+	mib, err := strconv.Atoi(s)
+	switch {
+	case s == "":
+		return run.Disk{}, errors.New("-disk: want a size in MiB, or a file")
+	case errors.Is(err, strconv.ErrRange) || err == nil && mib < 1:
+		return run.Disk{}, fmt.Errorf("-disk %s: want 1 to %d MiB", s, run.MaxDiskMiB)
+	case err == nil:
 		return run.Disk{MiB: mib}, nil
 	}
 	image, err := filepath.Abs(s)

@@ -49,7 +49,7 @@ func replayAction(ctx context.Context, c *cli.Command) error {
 	}
 	want := run.Replay{Path: c.Args().First(), Kernel: c.String("kernel"), Net: c.Bool("net"), Jobs: c.Int("j"), Out: c.String("o")}
 	if to := c.String("bundle"); to != "" {
-		return cond.Bundle(want.Path, to)
+		return cond.Bundle(ctx, want.Path, to)
 	}
 	for _, s := range c.StringSlice("share") {
 		share, err := parseShare(s)

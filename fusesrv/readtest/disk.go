@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	_ "embed"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -53,7 +54,7 @@ func Ext4In(t testing.TB, image string) *Disk {
 	if err := unpackDisk(image); err != nil {
 		t.Fatalf("make a disk: %v", err)
 	}
-	return mountExt4(t, guest.LoopDevice(t, image), 0)
+	return mountExt4(t, guest.LoopDevice(t, image))
 }
 
 // Ext4On is Ext4 on the block device name, of 64 MiB and more, whose contents
@@ -63,21 +64,30 @@ func Ext4On(t testing.TB, name string) *Disk {
 	if err := unpackDisk(name); err != nil {
 		t.Fatalf("make a file system on %s: %v", name, err)
 	}
-	return mountExt4(t, name, 0)
+	return mountExt4(t, name)
 }
 
 // MountExt4 mounts the file system on the block device name, which is written
-// nothing to, until the test ends.
-func MountExt4(t testing.TB, name string) *Disk {
-	t.Helper()
-	return mountExt4(t, name, unix.MS_RDONLY)
-}
-
-func mountExt4(t testing.TB, device string, flags uintptr) *Disk {
+// nothing to, until the test ends. An error means that there is none.
+func MountExt4(t testing.TB, name string) (*Disk, error) {
 	t.Helper()
 	d := &Disk{Dir: t.TempDir()}
+	return d, d.mount(t, name, unix.MS_RDONLY)
+}
+
+func mountExt4(t testing.TB, device string) *Disk {
+	t.Helper()
+	d := &Disk{Dir: t.TempDir()}
+	if err := d.mount(t, device, 0); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func (d *Disk) mount(t testing.TB, device string, flags uintptr) error {
+	t.Helper()
 	if err := unix.Mount(device, d.Dir, "ext4", unix.MS_NOATIME|flags, ""); err != nil {
-		t.Fatalf("mount ext4 of %s: %v", device, err)
+		return fmt.Errorf("mount ext4 of %s: %w", device, err)
 	}
 	t.Cleanup(func() {
 		if err := unix.Unmount(d.Dir, 0); err != nil {
@@ -85,7 +95,7 @@ func mountExt4(t testing.TB, device string, flags uintptr) *Disk {
 			_ = unix.Unmount(d.Dir, unix.MNT_DETACH)
 		}
 	})
-	return d
+	return nil
 }
 
 // unpackDisk writes emptyExt4 to a device, or to a new file with holes for its

@@ -52,7 +52,7 @@ func (r *Recipe) Bundle(dir, to string, find Finder) error {
 	}
 	files := r.files()
 	slices.SortFunc(files, func(a, b File) int { return cmp.Compare(a.SHA256, b.SHA256) })
-	last := ""
+	last, left := "", int64(maxBundle)
 	for _, f := range files {
 		if f.SHA256 == "" || f.SHA256 == last {
 			continue
@@ -61,6 +61,11 @@ func (r *Recipe) Bundle(dir, to string, find Finder) error {
 		from, err := find(f)
 		if err != nil {
 			return err
+		}
+		if info, err := os.Stat(from); err != nil || info.Size() > left {
+			return errors.Join(err, fmt.Errorf("more than %d MiB, the most a bundle may hold, with %s", int64(maxBundle)>>20, f.Path))
+		} else {
+			left -= info.Size()
 		}
 		if err := addFile(w, "files/"+f.SHA256, from); err != nil {
 			return err

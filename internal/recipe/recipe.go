@@ -6,6 +6,7 @@
 package recipe
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -16,6 +17,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -161,19 +163,32 @@ func Sum(data []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// SumFile is the digest of a file.
-func SumFile(name string) (string, error) {
-	f, err := os.Open(name)
+// SumFile is the digest of a regular file; others would make it wait, or never end.
+func SumFile(ctx context.Context, name string) (string, error) {
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return "", errors.Join(err, fmt.Errorf("%s: not a regular file", name))
 	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	h := sha256.New()
+	for {
+		if ctx.Err() != nil {
+			return "", context.Cause(ctx)
+		}
+		switch _, err := io.CopyN(h, f, sumAtOnce); {
+		case errors.Is(err, io.EOF):
+			return hex.EncodeToString(h.Sum(nil)), nil
+		case err != nil:
+			return "", err
+		}
+	}
 }
+
+// sumAtOnce is how much SumFile reads between two looks at its context.
+const sumAtOnce = 16 << 20
 
 // OutcomeOf is r's.
 func OutcomeOf(r *verdict.Report) Outcome {

@@ -3,6 +3,7 @@ package recipe
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -17,7 +19,10 @@ import (
 	"github.com/runvm/runvm/internal/verdict"
 )
 
-const program = "#!/bin/sh\n"
+const (
+	program = "#!/bin/sh\n"
+	image   = "of a disk"
+)
 
 // toy is a recipe in a folder with all its files.
 func toy(t *testing.T) (*Recipe, string) {
@@ -26,14 +31,14 @@ func toy(t *testing.T) (*Recipe, string) {
 	patch := "Subject: [PATCH] x\n"
 	r := &Recipe{
 		Schema: Schema, Source: Source{Spec: "6.12", Base: "debian-6.12", Tree: strings.Repeat("a", 40)},
-		Series: []Series{{Name: "x.mbox", Patches: []Patch{{Name: "x.mbox#1", File: "patches/1/0001-x.patch", SHA256: Sum([]byte(patch))}}}},
-		Machine: Machine{Disk: &File{Path: "/dev/vda", SHA256: Sum([]byte(program))}},
+		Series:  []Series{{Name: "x.mbox", Patches: []Patch{{Name: "x.mbox#1", File: "patches/1/0001-x.patch", SHA256: Sum([]byte(patch))}}}},
+		Machine: Machine{Disk: &File{Path: "/dev/vda", SHA256: Sum([]byte(image))}},
 		Tests: Tests{
 			Programs: []Program{{ID: "a", Argv: []string{"/test/0/a"}}},
 			Files:    []File{{Path: "/test/0/a", SHA256: Sum([]byte(program))}, {Path: "/test/0/b", SHA256: Sum([]byte(program))}, {Path: "/dir"}},
 		},
 	}
-	for name, text := range map[string]string{"config": "CONFIG_A=y\n", "patches/1/0001-x.patch": patch, "program": program} {
+	for name, text := range map[string]string{"config": "CONFIG_A=y\n", "patches/1/0001-x.patch": patch, "program": program, "image": image} {
 		file := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			t.Fatal(err)
@@ -51,7 +56,12 @@ func toy(t *testing.T) (*Recipe, string) {
 func TestBundleIsUnpackedAsItWas(t *testing.T) {
 	t.Parallel()
 	r, dir := toy(t)
-	find := func(File) (string, error) { return filepath.Join(dir, "program"), nil }
+	find := func(f File) (string, error) {
+		if f.Path == "/dev/vda" {
+			return filepath.Join(dir, "image"), nil
+		}
+		return filepath.Join(dir, "program"), nil
+	}
 	var bundles [2][]byte
 	for i := range bundles {
 		to := filepath.Join(t.TempDir(), "b.tar")
@@ -78,6 +88,9 @@ func TestBundleIsUnpackedAsItWas(t *testing.T) {
 	if text, err := os.ReadFile(file); err != nil || string(text) != program {
 		t.Errorf("program: %q, %v", text, err)
 	}
+	if text, err := os.ReadFile(filepath.Join(there, "files", Sum([]byte(image)))); err != nil || string(text) != image {
+		t.Errorf("disk: %q, %v", text, err)
+	}
 	if info, _ := os.Stat(file); info.Mode()&0o111 != 0 {
 		t.Error("the program can be executed on the host")
 	}
@@ -87,6 +100,44 @@ func TestBundleIsUnpackedAsItWas(t *testing.T) {
 	}
 	if _, err := os.Stat(to); err == nil {
 		t.Error("half a bundle was left")
+	}
+}
+
+// A bundle that no Unpack would take is not written.
+func TestBundleIsBounded(t *testing.T) {
+	t.Parallel()
+	r, dir := toy(t)
+	huge := filepath.Join(dir, "huge")
+	if err := errors.Join(os.WriteFile(huge, nil, 0o644), os.Truncate(huge, maxBundle)); err != nil {
+		t.Fatal(err)
+	}
+	to := filepath.Join(t.TempDir(), "b.tar")
+	err := r.Bundle(dir, to, func(f File) (string, error) {
+		if f.Path == "/dev/vda" {
+			return huge, nil
+		}
+		return filepath.Join(dir, "program"), nil
+	})
+	if err == nil || !strings.Contains(err.Error(), "more than 2048 MiB") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestDigestsAreOfRegularFiles(t *testing.T) {
+	t.Parallel()
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{fifo, "/dev/zero", t.TempDir(), "none", ""} {
+		if _, err := SumFile(t.Context(), name); err == nil {
+			t.Errorf("%q has a digest", name)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := SumFile(ctx, "recipe.go"); !errors.Is(err, context.Canceled) {
+		t.Errorf("after the end of its context: %v", err)
 	}
 }
 
@@ -133,16 +184,18 @@ func TestHostileBundlesAreRefused(t *testing.T) {
 func TestHostileRecipesAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(*Recipe){
-		"another schema":      func(r *Recipe) { r.Schema = 2 },
-		"base leaves":         func(r *Recipe) { r.Source.Base = "../x" },
-		"tree is a flag":      func(r *Recipe) { r.Source.Tree = "--help" },
-		"no kernel":           func(r *Recipe) { r.Source.Tree = "" },
-		"patch leaves":        func(r *Recipe) { r.Series[0].Patches[0].File = "patches/1/../../../etc/passwd" },
-		"patch is absolute":   func(r *Recipe) { r.Series[0].Patches[0].File = "/etc/passwd" },
-		"digest leaves":       func(r *Recipe) { r.Tests.Files[0].SHA256 = "../../x" },
-		"nothing to run":      func(r *Recipe) { r.Tests.Programs = nil },
-		"allowlist":           func(r *Recipe) { r.Tests.Allow = []verdict.Allowed{{Title: "("}} },
-		"more than there are": func(r *Recipe) { r.Tests.Files = make([]File, maxFiles+1) },
+		"another schema":       func(r *Recipe) { r.Schema = 2 },
+		"base leaves":          func(r *Recipe) { r.Source.Base = "../x" },
+		"tree is a flag":       func(r *Recipe) { r.Source.Tree = "--help" },
+		"no kernel":            func(r *Recipe) { r.Source.Tree = "" },
+		"patch leaves":         func(r *Recipe) { r.Series[0].Patches[0].File = "patches/1/../../../etc/passwd" },
+		"patch is absolute":    func(r *Recipe) { r.Series[0].Patches[0].File = "/etc/passwd" },
+		"digest leaves":        func(r *Recipe) { r.Tests.Files[0].SHA256 = "../../x" },
+		"disk's digest leaves": func(r *Recipe) { r.Machine.Disk.SHA256 = "../../x" },
+		"disk of any bytes":    func(r *Recipe) { r.Machine.Disk.SHA256 = "" },
+		"nothing to run":       func(r *Recipe) { r.Tests.Programs = nil },
+		"allowlist":            func(r *Recipe) { r.Tests.Allow = []verdict.Allowed{{Title: "("}} },
+		"more than there are":  func(r *Recipe) { r.Tests.Files = make([]File, maxFiles+1) },
 	} {
 		r, dir := toy(t)
 		spoil(r)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/runvm/runvm/internal/bisect"
 	"github.com/runvm/runvm/internal/compare"
+	"github.com/runvm/runvm/internal/recipe"
 	"github.com/runvm/runvm/internal/verdict"
 	"github.com/runvm/runvm/kernel"
 	"github.com/runvm/runvm/kernel/patch"
@@ -145,7 +146,7 @@ func (s *bisection) carryOut(ctx context.Context) (*bisect.Result, error) {
 	if s.Title != "" {
 		s.symptom = &bisect.Symptom{Title: s.Title}
 	}
-	if err := s.open(); err != nil {
+	if err := s.open(ctx); err != nil {
 		return nil, err
 	}
 	if err := s.verify(ctx); err != nil {
@@ -167,8 +168,8 @@ func (s *bisection) split() (*source.Tree, []patch.Applied) {
 func (s *bisection) last() int { return len(s.suite) }
 
 // open finds the bisection's directory and what was done in it before.
-func (s *bisection) open() error {
-	key, err := s.key()
+func (s *bisection) open(ctx context.Context) error {
+	key, err := s.key(ctx)
 	if err != nil {
 		return err
 	}
@@ -208,12 +209,19 @@ func (s *bisection) save() error { return writeJSON(filepath.Join(s.dir, bisectF
 
 // key digests what the runs of a bisection depend on: kernels, tests and
 // guests. What is looked for in them is another matter.
-func (s *bisection) key() (string, error) {
+func (s *bisection) key(ctx context.Context) (string, error) {
 	h := sha256.New()
 	p := &s.Plan
 	fmt.Fprintf(h, "%s %s\n%+v\n%+v\n%+v %v\n", s.full.Key, s.base.ID, p.Guest, p.Select, p.Allow, p.KeepGoing)
 	for _, a := range s.suite {
 		fmt.Fprintln(h, a.Tree)
+	}
+	if image := p.Guest.Disk.Image; image != "" {
+		sum, err := recipe.SumFile(ctx, image)
+		if err != nil {
+			return "", fmt.Errorf("-disk: %w", err)
+		}
+		fmt.Fprintln(h, sum)
 	}
 	for _, f := range s.progs.files {
 		fmt.Fprintf(h, "%s %o %s\n", f.Path, f.Mode, f.Link)

@@ -42,6 +42,7 @@ type Conductor struct {
 
 	mu     sync.Mutex
 	stages []verdict.Stage
+	waits  sync.Once // that a deterministic guest waits for its disk is said once
 }
 
 // stage runs f as the stage name: it is timed and named in f's error. The

@@ -9,19 +9,31 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/runvm/runvm/internal/recipe"
+	"github.com/runvm/runvm/internal/sh"
 )
 
 // A Disk is the guest's virtio disk, /dev/vda; the zero Disk is none.
 type Disk struct {
-	// MiB is the size of an empty one, 0 to maxDiskMiB.
+	// MiB is the size of an empty one, 0 to MaxDiskMiB.
 	MiB int
 	// Image is a raw image, or another file that the guest is to see as a disk. It
-	// gets a copy of its own, gone afterwards.
-	Image string
+	// gets a copy of its own, gone afterwards. SHA256 is its digest in hex; "" is
+	// any.
+	Image, SHA256 string
 }
 
-// maxDiskMiB bounds disks.
-const maxDiskMiB = 1 << 20
+// MaxDiskMiB bounds disks.
+const MaxDiskMiB = 1 << 20
+
+// command makes the file name by hand.
+func (d Disk) command(name string) string {
+	if d.Image != "" {
+		return sh.Quote("cp", "--sparse=always", d.Image, name)
+	}
+	return sh.Quote("truncate", "-s", fmt.Sprintf("%dM", d.MiB), name)
+}
 
 // foreign are first bytes of files that people have and QEMU would take for a
 // disk's own.
@@ -44,8 +56,8 @@ func (d Disk) String() string {
 
 func (d Disk) check() error {
 	if d.Image == "" {
-		if d.MiB < 0 || d.MiB > maxDiskMiB {
-			return usagef("-disk %d: want 1 to %d MiB", d.MiB, maxDiskMiB)
+		if d.MiB < 0 || d.MiB > MaxDiskMiB {
+			return usagef("-disk %d: want 1 to %d MiB", d.MiB, MaxDiskMiB)
 		}
 		return nil
 	}
@@ -57,8 +69,8 @@ func (d Disk) check() error {
 		return usagef("-disk: %w", err)
 	case !info.Mode().IsRegular():
 		return usagef("-disk %s: not a regular file", d.Image)
-	case info.Size() == 0 || info.Size() > maxDiskMiB<<20:
-		return usagef("-disk %s: %d bytes: want 1 to %d MiB", d.Image, info.Size(), maxDiskMiB)
+	case info.Size() == 0 || info.Size() > MaxDiskMiB<<20:
+		return usagef("-disk %s: %d bytes: want 1 to %d MiB", d.Image, info.Size(), MaxDiskMiB)
 	}
 	f, err := os.Open(d.Image)
 	if err != nil {
@@ -78,18 +90,24 @@ func (d Disk) check() error {
 	return nil
 }
 
-// write makes the file name what the guest sees.
-func (d Disk) write(ctx context.Context, name string) error {
-	f, err := os.Create(name)
+// write makes the file name what the guest sees; sum is the digest of an image.
+func (d Disk) write(ctx context.Context, name string) (sum string, err error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if d.Image == "" {
-		err = f.Truncate(int64(d.MiB) << 20)
-	} else {
-		err = d.copyTo(ctx, f)
+		return "", errors.Join(f.Truncate(int64(d.MiB)<<20), f.Close())
 	}
-	return errors.Join(err, f.Close())
+	if err := errors.Join(d.copyTo(ctx, f), f.Close()); err != nil {
+		return "", fmt.Errorf("copy %s: %w", d.Image, err)
+	}
+	// This also brings a copy that shares its blocks into the page cache.
+	sum, err = recipe.SumFile(ctx, name)
+	if err == nil && d.SHA256 != "" && sum != d.SHA256 {
+		err = fmt.Errorf("%s has changed since it was first read", d.Image)
+	}
+	return sum, err
 }
 
 // chunk is how much is copied between two looks at the context.
@@ -107,7 +125,7 @@ func (d Disk) copyTo(ctx context.Context, to *os.File) error {
 	if err != nil {
 		return err
 	}
-	size := min(info.Size(), maxDiskMiB<<20) // it may have grown
+	size := min(info.Size(), MaxDiskMiB<<20) // it may have grown
 	for at := int64(0); at < size; {
 		if at, err = from.Seek(at, unix.SEEK_DATA); errors.Is(err, unix.ENXIO) {
 			break // a hole up to the end
@@ -124,8 +142,14 @@ func (d Disk) copyTo(ctx context.Context, to *os.File) error {
 		}
 		at = end
 	}
-	return to.Truncate(size)
+	if info, err = from.Stat(); err == nil && info.Size() < size {
+		err = errCut
+	}
+	return errors.Join(err, to.Truncate(size))
 }
+
+// errCut is an image that became shorter.
+var errCut = errors.New("it was cut short meanwhile")
 
 // copyRange copies the bytes from at to end and returns how far it got; a file
 // that has been cut short meanwhile is an error.
@@ -142,6 +166,9 @@ func copyRange(ctx context.Context, to, from *os.File, at, end int64) (int64, er
 		}
 		n, err := io.CopyN(to, from, min(chunk, end-at))
 		at += n
+		if errors.Is(err, io.EOF) {
+			err = errCut
+		}
 		if err != nil {
 			return at, err
 		}

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/runvm/runvm/internal/recipe"
 )
 
 // image is a file with a hole before, between and behind its data.
@@ -36,15 +38,16 @@ func TestDiskIsACopyWithItsHoles(t *testing.T) {
 	t.Parallel()
 	name, want := image(t)
 	to := filepath.Join(t.TempDir(), "disk")
-	if err := (Disk{Image: name}).write(t.Context(), to); err != nil {
+	sum, err := (Disk{Image: name}).write(t.Context(), to)
+	if err != nil {
 		t.Fatal(err)
 	}
 	got, err := os.ReadFile(to)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(got, want) {
-		t.Error("the copy differs")
+	if !bytes.Equal(got, want) || sum != recipe.Sum(want) {
+		t.Errorf("the copy differs, or its digest %s does", sum)
 	}
 	var st unix.Stat_t
 	if err := unix.Stat(to, &st); err != nil {
@@ -52,6 +55,13 @@ func TestDiskIsACopyWithItsHoles(t *testing.T) {
 	}
 	if most := int64(1 << 20); st.Blocks*512 > most {
 		t.Errorf("the copy takes %d bytes, want at most %d: its holes are filled", st.Blocks*512, most)
+	}
+	if st.Mode&0o077 != 0 {
+		t.Errorf("the copy has mode %o: an image may be a secret", st.Mode)
+	}
+	other := Disk{Image: name, SHA256: recipe.Sum([]byte("another"))}
+	if _, err := other.write(t.Context(), to); err == nil || !strings.HasSuffix(err.Error(), "has changed since it was first read") {
+		t.Errorf("another image than before: %v", err)
 	}
 }
 
@@ -61,19 +71,53 @@ func TestDiskCopyStops(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	why := errors.New("interrupt")
 	cancel(why)
-	if err := (Disk{Image: name}).write(ctx, filepath.Join(t.TempDir(), "disk")); !errors.Is(err, why) {
+	if _, err := (Disk{Image: name}).write(ctx, filepath.Join(t.TempDir(), "disk")); !errors.Is(err, why) {
 		t.Errorf("got %v, want %v", err, why)
+	}
+}
+
+// An image that shrinks while it is copied is not made longer by zeroes.
+func TestDiskCopyNoticesACut(t *testing.T) {
+	t.Parallel()
+	name, want := image(t)
+	from, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	if err := from.Truncate(1 << 20); err != nil {
+		t.Fatal(err)
+	}
+	to, err := os.Create(filepath.Join(t.TempDir(), "disk"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer to.Close()
+	if _, err := copyRange(t.Context(), to, from, 0, int64(len(want))); !errors.Is(err, errCut) {
+		t.Errorf("got %v, want %v", err, errCut)
 	}
 }
 
 func TestEmptyDisk(t *testing.T) {
 	t.Parallel()
 	to := filepath.Join(t.TempDir(), "disk")
-	if err := (Disk{MiB: 3}).write(t.Context(), to); err != nil {
+	if _, err := (Disk{MiB: 3}).write(t.Context(), to); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(to); err != nil || info.Size() != 3<<20 {
 		t.Errorf("%v, %v, want 3 MiB", info, err)
+	}
+}
+
+func TestDiskCanBeMadeByHand(t *testing.T) {
+	t.Parallel()
+	for want, d := range map[string]Disk{
+		"truncate -s 3M 'a disk'":                   {MiB: 3},
+		"cp --sparse=always '/some image' 'a disk'": {Image: "/some image"},
+	} {
+		if got := d.command("a disk"); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
 	}
 }
 
@@ -89,7 +133,7 @@ func TestBadDisksAreOneLine(t *testing.T) {
 	}
 	for want, d := range map[string]Disk{
 		"want 1 to 1048576 MiB": {MiB: -1},
-		"-disk 1048577":         {MiB: maxDiskMiB + 1},
+		"-disk 1048577":         {MiB: MaxDiskMiB + 1},
 		"no such image":         {Image: filepath.Join(dir, "none")},
 		"not a regular file":    {Image: dir},
 		"0 bytes":               {Image: file("empty", "")},

@@ -53,17 +53,17 @@ func (c *Conductor) keepRecipe(ctx context.Context, of cooking, rec *recorder, r
 		return err
 	}
 	if of.built.Config != "" {
-		if r.Config.SHA256, err = recipe.SumFile(filepath.Join(rec.dir, configFile)); err != nil {
+		if r.Config.SHA256, err = recipe.SumFile(ctx, filepath.Join(rec.dir, configFile)); err != nil {
 			return err
 		}
 	}
 	if r.Series, err = keepSeries(of.built, rec.dir); err != nil {
 		return err
 	}
-	if r.Machine.Disk, err = of.disk(); err != nil {
-		return err
+	if image := of.guest.Disk.Image; image != "" {
+		r.Machine.Disk = &recipe.File{Path: "/dev/vda", SHA256: rec.disk, From: image}
 	}
-	if r.Tests, err = of.tests(rec); err != nil {
+	if r.Tests, err = of.tests(ctx, rec); err != nil {
 		return err
 	}
 	return r.Write(rec.dir)
@@ -122,16 +122,6 @@ func (of *cooking) machine(m verdict.Machine) recipe.Machine {
 	}
 }
 
-// disk is the image that the guest had a copy of, nil for none.
-func (of *cooking) disk() (*recipe.File, error) {
-	image := of.guest.Disk.Image
-	if image == "" {
-		return nil, nil
-	}
-	sum, err := recipe.SumFile(image)
-	return &recipe.File{Path: "/dev/vda", SHA256: sum, From: image}, err
-}
-
 // keptSeries is where in a run's directory the patches of series n are.
 func keptSeries(n int) string { return filepath.Join("patches", strconv.Itoa(n+1)) }
 
@@ -158,7 +148,7 @@ func keepSeries(b *Built, dir string) ([]recipe.Series, error) {
 }
 
 // tests are the programs, with the digests of their files.
-func (of *cooking) tests(rec *recorder) (recipe.Tests, error) {
+func (of *cooking) tests(ctx context.Context, rec *recorder) (recipe.Tests, error) {
 	sel := of.progs.selection
 	t := recipe.Tests{
 		Commands: of.progs.commands, Run: sel.Run, Skip: sel.Skip, Bench: sel.Bench, Count: sel.Count, Short: sel.Short, Verbose: sel.Verbose,
@@ -171,7 +161,7 @@ func (of *cooking) tests(rec *recorder) (recipe.Tests, error) {
 		})
 	}
 	for _, f := range of.progs.files {
-		kept, err := keepFile(f, rec.dir)
+		kept, err := keepFile(ctx, f, rec.dir)
 		if err != nil {
 			return t, fmt.Errorf("%s: %w", f.Path, err)
 		}
@@ -181,12 +171,12 @@ func (of *cooking) tests(rec *recorder) (recipe.Tests, error) {
 }
 
 // keepFile is f in a recipe; contents that lie nowhere are written into dir.
-func keepFile(f initramfs.File, dir string) (recipe.File, error) {
+func keepFile(ctx context.Context, f initramfs.File, dir string) (recipe.File, error) {
 	kept := recipe.File{Path: f.Path, Mode: uint32(f.Mode.Perm()), Link: f.Link, From: f.Source}
 	var err error
 	switch {
 	case f.Source != "":
-		kept.SHA256, err = recipe.SumFile(f.Source)
+		kept.SHA256, err = recipe.SumFile(ctx, f.Source)
 	case f.Data != nil:
 		kept.SHA256 = recipe.Sum(f.Data)
 		if err = os.MkdirAll(filepath.Join(dir, "files"), 0o755); err == nil {

@@ -67,6 +67,7 @@ type recorder struct {
 	decoder          *decoder
 	live             func(gotest.Event, wire.Record)
 	tty              io.ReadWriter // the guest's terminal, if it has one
+	disk             string        // digest of the image that guests have a copy of
 }
 
 func newRecorder(dir string, plan []verdict.Planned) (*recorder, error) {

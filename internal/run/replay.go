@@ -10,6 +10,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/runvm/runvm/initramfs"
 	"github.com/runvm/runvm/internal/gotest"
 	"github.com/runvm/runvm/internal/recipe"
@@ -89,22 +91,26 @@ func (c *Conductor) unpack(path string) (string, error) {
 
 // Bundle writes what the recipe at path needs, but for the kernel's source,
 // into one file.
-func (c *Conductor) Bundle(path, to string) error {
+func (c *Conductor) Bundle(ctx context.Context, path, to string) error {
 	dir, r, close, err := c.openRecipe(path)
 	if err != nil {
 		return err
 	}
 	defer close()
-	if err := r.Bundle(dir, to, func(f recipe.File) (string, error) { return findFile(dir, f) }); err != nil {
+	if err := r.Bundle(dir, to, func(f recipe.File) (string, error) { return findFile(ctx, dir, f) }); err != nil {
 		return fmt.Errorf("bundle %s: %w", path, err)
 	}
 	return nil
 }
 
 // findFile returns where a file of a recipe lies with the bytes it had.
-func findFile(dir string, f recipe.File) (string, error) {
+func findFile(ctx context.Context, dir string, f recipe.File) (string, error) {
 	for _, name := range []string{filepath.Join(dir, "files", f.SHA256), f.From} {
-		if sum, err := recipe.SumFile(name); name != "" && err == nil && sum == f.SHA256 {
+		sum, err := recipe.SumFile(ctx, name)
+		if ctx.Err() != nil {
+			return "", err
+		}
+		if name != "" && err == nil && sum == f.SHA256 {
 			return name, nil
 		}
 	}
@@ -120,12 +126,12 @@ func (c *Conductor) Replay(ctx context.Context, want Replay) (*verdict.Report, [
 	}
 	defer close()
 	p := &replay{Replay: want, c: c, dir: dir, r: r}
-	guest, err := p.guest()
+	guest, err := p.guest(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	started := time.Now()
-	progs, err := p.programs()
+	progs, err := p.programs(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -164,7 +170,7 @@ func printable(words []string) []string {
 }
 
 // guest is the recipe's, without what it may not have by itself.
-func (p *replay) guest() (Guest, error) {
+func (p *replay) guest(ctx context.Context) (Guest, error) {
 	m := p.r.Machine
 	if m.Net && !p.Net {
 		return Guest{}, usagef("%s: its guest had a network: say -net to give it one", p.Path)
@@ -178,17 +184,32 @@ func (p *replay) guest() (Guest, error) {
 		Disk: Disk{MiB: m.DiskMiB},
 	}
 	if m.Disk != nil {
-		image, err := findFile(p.dir, *m.Disk)
+		image, err := findFile(ctx, p.dir, *m.Disk)
 		if err != nil {
 			return g, fmt.Errorf("%s: %w", p.Path, err)
 		}
-		g.Disk = Disk{Image: image}
+		g.Disk = Disk{Image: image, SHA256: m.Disk.SHA256}
 	}
-	return g, g.check()
+	if free := freeMiB(p.c.Cache); int64(m.DiskMiB) > free/2 {
+		return g, usagef("%s: its guest had an empty disk of %d MiB, which is more than half of what is free here", p.Path, m.DiskMiB)
+	}
+	if err := g.check(); err != nil {
+		return g, usagef("%s: %w", p.Path, err)
+	}
+	return g, nil
+}
+
+// freeMiB is how much room there is where dir is; unknown is none.
+func freeMiB(dir string) int64 {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0
+	}
+	return int64(st.Bavail) * st.Bsize >> 20
 }
 
 // programs are the recipe's, made of files with the bytes they had.
-func (p *replay) programs() (*programs, error) {
+func (p *replay) programs(ctx context.Context) (*programs, error) {
 	t := &p.r.Tests
 	if !kunitGlob.MatchString(t.KUnit) {
 		return nil, usagef("%s: %q chooses no tests of KUnit", p.Path, Printable(t.KUnit))
@@ -200,7 +221,7 @@ func (p *replay) programs() (*programs, error) {
 		file := initramfs.File{Path: f.Path, Mode: fs.FileMode(f.Mode).Perm(), Link: f.Link}
 		if f.SHA256 != "" {
 			var err error
-			if file.Source, err = findFile(p.dir, f); err != nil {
+			if file.Source, err = findFile(ctx, p.dir, f); err != nil {
 				return nil, fmt.Errorf("%s: %w", p.Path, err)
 			}
 		}
@@ -310,7 +331,7 @@ func (p *replay) series(ctx context.Context) ([]patch.Series, error) {
 		var specs []string
 		for _, one := range want.Patches {
 			file := filepath.Join(p.dir, one.File)
-			if sum, err := recipe.SumFile(file); err != nil || sum != one.SHA256 {
+			if sum, err := recipe.SumFile(ctx, file); err != nil || sum != one.SHA256 {
 				return nil, usagef("%s: %s is missing or not the recipe's", p.Path, one.File)
 			}
 			specs = append(specs, file)

@@ -35,7 +35,7 @@ func (toy *toyTree) cooked(t *testing.T) (*recipe.Recipe, string) {
 	if r.Series, err = keepSeries(built, dir); err != nil {
 		t.Fatal(err)
 	}
-	if r.Tests, err = of.tests(&recorder{dir: dir}); err != nil {
+	if r.Tests, err = of.tests(t.Context(), &recorder{dir: dir}); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Write(dir); err != nil {
@@ -67,13 +67,13 @@ func TestRecipeMakesTheSameTreeAndPrograms(t *testing.T) {
 	if built.Tree.ID != p.r.Source.Patched || len(p.differs) > 0 || built.Applied[0].Name != "fix.patch" {
 		t.Errorf("tree %s, want %s; differs %q; applied %+v", built.Tree.ID, p.r.Source.Patched, p.differs, built.Applied)
 	}
-	progs, err := p.programs()
+	progs, err := p.programs(t.Context())
 	if err != nil || len(progs.files) != 2 || progs.files[1].Source != filepath.Join(dir, "files", recipe.Sum([]byte("#!/bin/sh\n"))) {
 		t.Errorf("programs %+v, %v", progs, err)
 	}
 	// A program that is another now, a patch that was changed.
 	writeFiles(t, filepath.Dir(progs.files[0].Source), map[string]string{"bin": "other"})
-	if _, err := p.programs(); err == nil || !strings.Contains(err.Error(), "/test/0/bin is gone or has changed since") {
+	if _, err := p.programs(t.Context()); err == nil || !strings.Contains(err.Error(), "/test/0/bin is gone or has changed since") {
 		t.Errorf("another program: %v", err)
 	}
 	writeFiles(t, dir, map[string]string{p.r.Series[0].Patches[0].File: edit("fs/a.c", 4, "int y;")})
@@ -119,10 +119,33 @@ func TestRecipeCannotReachTheHost(t *testing.T) {
 		"directory": {recipe.Machine{MemoryMiB: 1024, CPUs: 1, Shares: 2}, "name 2 with -share"},
 		"memory":    {recipe.Machine{MemoryMiB: 1 << 40, CPUs: 1}, "-memory"},
 		"CPUs":      {recipe.Machine{MemoryMiB: 1024, CPUs: 1 << 20}, "-cpus"},
+		"full disk": {recipe.Machine{MemoryMiB: 1024, CPUs: 1, DiskMiB: int(freeMiB("."))}, "more than half of what is free here"},
+		"bad disk":  {recipe.Machine{MemoryMiB: 1024, CPUs: 1, DiskMiB: -3}, "b.tar: -disk -3"},
 	} {
-		p := &replay{Replay: Replay{Path: "b.tar"}, r: &recipe.Recipe{Machine: c.m}}
-		if _, err := p.guest(); !errors.Is(err, ErrUsage) || !strings.Contains(err.Error(), c.want) {
+		p := &replay{c: &Conductor{Cache: "."}, Replay: Replay{Path: "b.tar"}, r: &recipe.Recipe{Machine: c.m}}
+		if _, err := p.guest(t.Context()); !errors.Is(err, ErrUsage) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want %q", name, err, c.want)
 		}
+	}
+}
+
+// The disk of a replayed guest is the recipe's: an empty one of its size, or the
+// image with its digest and no other file.
+func TestReplayHasTheDisk(t *testing.T) {
+	t.Parallel()
+	name, data := image(t)
+	m := recipe.Machine{MemoryMiB: 1024, CPUs: 1, DiskMiB: 5}
+	p := &replay{c: &Conductor{Cache: "."}, Replay: Replay{Path: "b.tar"}, dir: t.TempDir(), r: &recipe.Recipe{Machine: m}}
+	if g, err := p.guest(t.Context()); err != nil || g.Disk != (Disk{MiB: 5}) {
+		t.Errorf("%v, %v, want an empty disk of 5 MiB", g.Disk, err)
+	}
+	p.r.Machine.DiskMiB = 0
+	p.r.Machine.Disk = &recipe.File{Path: "/dev/vda", SHA256: recipe.Sum(data), From: name}
+	if g, err := p.guest(t.Context()); err != nil || g.Disk != (Disk{Image: name, SHA256: recipe.Sum(data)}) {
+		t.Errorf("%v, %v, want the image", g.Disk, err)
+	}
+	p.r.Machine.Disk.SHA256 = recipe.Sum([]byte("another"))
+	if _, err := p.guest(t.Context()); err == nil || !strings.Contains(err.Error(), "gone or has changed") {
+		t.Errorf("another image: %v", err)
 	}
 }

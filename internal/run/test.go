@@ -244,10 +244,17 @@ func (c *Conductor) boot(ctx context.Context, g Guest, built *Built, progs *prog
 	if g.Disk.there() {
 		disk := filepath.Join(rec.dir, diskFile)
 		defer func() { _ = os.Remove(disk) }()
-		if err := g.Disk.write(ctx, disk); err != nil {
-			return fmt.Errorf("disk: %w", err)
+		if rec.disk != "" {
+			g.Disk.SHA256 = rec.disk // as the run's first guest had it
 		}
-		machine.Disks = []vm.Disk{{Path: disk}}
+		err := c.stage("disk", func() (note string, err error) {
+			rec.disk, err = g.Disk.write(ctx, disk)
+			return g.Disk.String(), err
+		})
+		if err != nil {
+			return err
+		}
+		machine.Disks = []vm.Disk{{Path: disk, Made: g.Disk.command(disk)}}
 	}
 	core := ""
 	if g.Core {
@@ -265,6 +272,11 @@ func (c *Conductor) boot(ctx context.Context, g Guest, built *Built, progs *prog
 		}
 		if ctx.Err() != nil {
 			return "", context.Cause(ctx)
+		}
+		if result.DiskWaits {
+			c.waits.Do(func() {
+				c.say("disk: QEMU has no io_uring here, so the guest waits for the host: figures of one seed differ")
+			})
 		}
 		if result.Core {
 			c.tellCore(ctx, built.core(core), rec)
@@ -292,11 +304,7 @@ func milestones(r *vm.Result) string {
 		return fmt.Sprintf("guest booted %s resumed after %.2f s, first test output after %.2f s",
 			r.Booted.Format("2006-01-02 15:04:05"), t.Resumed.Seconds(), t.FirstOut.Seconds())
 	}
-	note := fmt.Sprintf("init after %.2f s, first test output after %.2f s", t.Hello.Seconds(), t.FirstOut.Seconds())
-	if r.DiskWaits {
-		note += "; QEMU has no io_uring here: the disk answers when the host does"
-	}
-	return note
+	return fmt.Sprintf("init after %.2f s, first test output after %.2f s", t.Hello.Seconds(), t.FirstOut.Seconds())
 }
 
 func guestShares(g Guest) []wire.Share {

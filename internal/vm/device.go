@@ -288,13 +288,18 @@ func Line(m Machine) string {
 	}
 	e := ends{console: "stdio,signal=off", results: "file,path=results.jsonl", tty: "null"}
 	var prefix string
+	for _, d := range m.Disks {
+		if d.Made != "" {
+			prefix += d.Made + " && "
+		}
+	}
 	switch archives := m.archives(); len(archives) {
 	case 0:
 	case 1:
 		e.initrd = archives[0]
 	default:
 		e.initrd = "initrd.cpio"
-		prefix = "cat " + sh.Quote(archives...) + " >" + e.initrd + " && "
+		prefix += "cat " + sh.Quote(archives...) + " >" + e.initrd + " && "
 	}
 	return prefix + sh.Quote(append([]string{qemu}, m.args(e)...)...)
 }

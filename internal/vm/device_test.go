@@ -24,7 +24,7 @@ var machines = map[string]Machine{
 	"everything": {
 		QEMU: "/opt/qemu/bin/qemu-system-x86_64", Kernel: "vmlinux", Initrd: []string{"root.cpio", "my tests.cpio"},
 		Append: []string{"oops=panic"}, MemoryMiB: 1024, CPUs: 4, Accel: Accel{Name: TCG},
-		Disks:  []Disk{{Path: "a,b.img", Serial: "s,1"}, {Path: "c.img", ReadOnly: true}},
+		Disks:  []Disk{{Path: "a,b.img", Serial: "s,1"}, {Path: "c.img", ReadOnly: true, Made: "truncate -s 1M c.img"}},
 		Shares: []Share{{Tag: "t", Dir: "/d,e", ReadOnly: true}},
 		Net:    true, TTY: true, tscKHz: 2445411,
 	},

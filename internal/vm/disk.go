@@ -4,6 +4,7 @@ import (
 	"context"
 	"os/exec"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -23,6 +24,7 @@ func canPrompt(ctx context.Context, path string, d Disk) bool {
 	q := exec.CommandContext(ctx, path, "-nodefaults", "-no-user-config", "-display", "none", "-machine", "none",
 		"-monitor", "stdio", "-drive", d.drive("probe")+prompt)
 	q.Stdin = strings.NewReader("quit\n")
+	q.SysProcAttr, q.WaitDelay = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}, time.Second
 	var complaint strings.Builder
 	q.Stderr = &complaint
 	return q.Run() == nil && complaint.Len() == 0

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"syscall"
 	"time"
 )
 
@@ -48,6 +49,23 @@ func readQMP(r io.Reader, started time.Time, event func(Event), text func(string
 		}
 	}
 	return lines.Err()
+}
+
+// fault tells that the host has no room for what the guest writes to a disk: QEMU
+// has stopped the guest, which is not to blame (docs/interop/qmp-spec.rst,
+// BLOCK_IO_ERROR).
+func (e Event) fault() error {
+	if e.Name != "BLOCK_IO_ERROR" {
+		return nil
+	}
+	var data struct {
+		NoSpace bool   `json:"nospace"`
+		Action  string `json:"action"`
+	}
+	if err := json.Unmarshal([]byte(e.Data), &data); err != nil || !data.NoSpace || data.Action != "stop" {
+		return nil // the guest is told
+	}
+	return fmt.Errorf("the guest's disk: %w", syscall.ENOSPC)
 }
 
 // reason reads how the guest ended from an event; "" is no end.

@@ -210,7 +210,7 @@ func (r *run) watch(ctx context.Context) error {
 			}
 			silence = time.After(max(left, minSilence))
 		case e := <-r.events:
-			if err := r.migration(e); err != nil {
+			if err := errors.Join(r.migration(e), e.fault()); err != nil {
 				return err
 			}
 			switch r.note(e) {

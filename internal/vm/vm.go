@@ -90,6 +90,8 @@ type Machine struct {
 type Disk struct {
 	Path     string
 	ReadOnly bool
+	// Made is a shell command that makes Path, for people; "" is none.
+	Made string
 	// Serial is what the guest reads in /sys/block/vdX/serial, at most 20
 	// bytes; "" is none.
 	Serial string

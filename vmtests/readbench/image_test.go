@@ -31,7 +31,11 @@ func TestImage(t *testing.T) {
 	data := contents()
 	t.Run("write", func(t *testing.T) { makeFiles(t, readtest.Ext4In(t, image).Dir, data) })
 	t.Run("read", func(t *testing.T) {
-		dir := readtest.MountExt4(t, guest.LoopDevice(t, image)).Dir
+		mounted, err := readtest.MountExt4(t, guest.LoopDevice(t, image))
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := mounted.Dir
 		for _, kib := range sizes {
 			got, err := os.ReadFile(fileOf(dir, kib))
 			if err != nil || !bytes.Equal(got, data[:fileSize(kib<<10)]) {
@@ -95,9 +99,8 @@ func folders(b *testing.B, data []byte) func(b *testing.B, backing string, kib i
 	memory := b.TempDir()
 	makeFiles(b, memory, data)
 	dirs := map[string]string{tmpfs: memory}
-	if _, err := os.Stat(disk); err == nil {
-		mounted := readtest.MountExt4(b, disk).Dir
-		dirs[ext4], dirs[odirect] = mounted, mounted
+	if mounted, err := readtest.MountExt4(b, disk); err == nil {
+		dirs[ext4], dirs[odirect] = mounted.Dir, mounted.Dir
 	}
 	return func(b *testing.B, backing string, kib int) string {
 		name := fileOf(dirs[backing], kib)

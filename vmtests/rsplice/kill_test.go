@@ -109,6 +109,7 @@ func serverDies(t *testing.T, s *server, steps string) {
 func (s *server) startServer(t *testing.T, req request, steps string, source int) (wait func() error) {
 	t.Helper()
 	child := as("serve", fmt.Sprintf("%d %d %s", req.unique, req.size, steps))
+	child.Env = append(child.Env, "GODEBUG=asyncpreemptoff=1") // no signal but the one that kills
 	for _, fd := range []int{s.device, s.pipe[0], s.pipe[1], s.sourceFD(), source} {
 		dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
@@ -230,8 +231,8 @@ func TestKilledFillThatIsComplete(t *testing.T) {
 	req := s.next(t)
 	var asked request
 	answered := false
-	other.other = func(opcode uint32, _ uint64) {
-		if opcode != opInterrupt || answered {
+	other.other = func(opcode uint32, unique uint64) {
+		if opcode != opInterrupt || unique != asked.unique|1 || answered { // FUSE_INT_REQ_BIT
 			return
 		}
 		answered = true
