@@ -61,7 +61,7 @@ bench: build ## seconds: cold and warm builds, command to verdict, start of QEMU
 	go test -tags e2e -count 1 -timeout 60m -run '^$$' -bench . ./internal/e2e
 
 COUNTING  = -patches $(PATCHES) -patches vmtests/counter/copied.patch -count 1
-BARS      = -bars vmtests/readbench/bars.toml
+BARS      = $(addprefix -bars vmtests/readbench/,bars.toml bars-copies.toml)
 
 # What benchmarks read: a guest that writes nothing is the same whenever it runs.
 IMAGE     = runs/readbench.img

@@ -7,8 +7,8 @@
 // flag too. A READ is then answered by
 //
 //	n, err := rsplice.Claim(device, unique, pipeW, size, 0) // empty buffers into a pipe
-//	n, err = rsplice.Fill(pipeR, file, &offset, n, 0)       // filled from a file
-//	err = rsplice.Reply(device, unique, n)                  // n bytes are in place
+//	n, err = rsplice.Fill(pipeR, file, &offset, n, 0)       // filled from a file, again until 0
+//	err = rsplice.Reply(device, unique, filled)             // so many bytes are in place
 //
 // or with Direct in place of Claim and Fill, or all three in one:
 //

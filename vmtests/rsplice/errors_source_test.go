@@ -1,7 +1,9 @@
 package rsplice
 
 import (
+	"bytes"
 	"encoding/binary"
+	"fmt"
 	"os"
 	"testing"
 
@@ -65,6 +67,55 @@ func testSourceAlignment(t *testing.T, want unix.Errno) {
 		_, err = rsplice.Fill(s.pipe[0], disk, &off, 100, 0)
 		fails(t, "fill of odd length", err, want)
 	})
+	oddGap(t, want)
+}
+
+// oddGap reads to parts of memory that do not meet between two sectors, which
+// block devices may not look at. A file on tmpfs would take them.
+func oddGap(t *testing.T, want unix.Errno) {
+	t.Helper()
+	const odd = 100
+	page := guest.PageSize()
+	s := mount(t, directIO)
+	mem, err := unix.Mmap(-1, 0, 2*page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := [][]byte{mem[:odd], mem[page : 2*page-odd]}
+	done := make(chan error, 1)
+	go func() { done <- readParts(s.file(), parts) }()
+	req := s.next(t)
+	source, err := unix.Open(s.source.Name(), unix.O_RDONLY|unix.O_CLOEXEC|unix.O_DIRECT, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(source)
+	for name, fd := range map[string]int{"a file": source, "a disk": s.newLoop(t, unix.O_DIRECT)} {
+		var off int64
+		_, err := rsplice.Direct(s.device, req.unique, fd, &off, req.size)
+		fails(t, "parts that do not meet between sectors, from "+name, err, want)
+	}
+	if err := s.replyData(req, req.size); err != nil {
+		t.Errorf("reply: %v", err)
+	}
+	s.whileServing(t, func() error { return <-done })
+	if err := s.data.Check(append(bytes.Clone(parts[0]), parts[1]...), 0); err != nil {
+		t.Error(err)
+	}
+}
+
+// readParts reads as much of a file as fits into parts, at once.
+func readParts(name string, parts [][]byte) error {
+	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	n, err := unix.Preadv(fd, parts, 0)
+	if want := len(parts[0]) + len(parts[1]); err == nil && n != want {
+		err = fmt.Errorf("read %d bytes, want %d", n, want)
+	}
+	return err
 }
 
 // A disk whose second page cannot be read: what comes before is delivered, then

@@ -211,6 +211,8 @@ func TestKilledFillOfAnUnsettledSource(t *testing.T) {
 	}
 	fails(t, "reply", rsplice.Reply(s.device, req.unique, 1), unix.EBUSY)
 	fails(t, "reply with data", s.replyData(req, req.size), unix.EBUSY)
+	_, err := rsplice.Complete(s.device, req.unique, s.sourceFD(), new(int64), 1)
+	fails(t, "complete", err, unix.EBUSY)
 	if err := s.reply(req.unique, unix.EIO, nil); err != nil {
 		t.Errorf("error reply: %v", err)
 	}
