@@ -48,7 +48,7 @@ func guestFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "share", Category: category, Usage: "show the guest the directory `DIR[:PATH[:rw]]` of the host, read-only and at the same path unless said otherwise"},
 		&cli.StringSliceFlag{Name: "with", Category: category, Usage: "put the host's `PROGRAM`, a path or a name, into the guest's /usr/bin, with its libraries (repeatable)"},
 		&cli.BoolFlag{Name: "net", Category: category, Usage: "give the guest a network card behind QEMU's NAT"},
-		&cli.StringFlag{Name: "disk", Category: category, Usage: "give the guest a virtio disk, /dev/vda, which is gone afterwards: an empty one of `MIB|IMAGE`, or a copy of a raw image"},
+		&cli.StringFlag{Name: "disk", Category: category, Usage: "give the guest a virtio disk, /dev/vda, which is gone afterwards: `MIB|IMAGE` is the size of an empty one, or a raw image to be copied"},
 		&cli.DurationFlag{Name: "silence", Value: 2 * time.Minute, Category: category, Usage: "give up when neither console nor tests said anything for `TIME`"},
 		&cli.DurationFlag{Name: "timeout", Value: 10 * time.Minute, Category: category, Usage: "give up when the guest has run for `TIME`"},
 		&cli.BoolFlag{Name: "dump", Category: category, Usage: "keep the memory of a guest that hangs or panics, as a core for gdb; -profile dump has the types that crash and drgn need"},
