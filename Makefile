@@ -50,7 +50,7 @@ more: build ## what needs kernels that nothing else does: KUnit, cores, modules,
 mutants: build ## each rule of rsplice(2) taken from the kernel in turn: the test for it must fail
 	go test -tags e2e -count 1 -timeout 120m -run '^TestMutants$$' -v ./internal/e2e -mutants
 
-series: ## what a series touches, compiled after each patch: W=1, sparse, checkpatch, 32 bit, arm64, as a module (WHOLE=-series-whole: and linked)
+series: build ## what a series touches, compiled after each patch: W=1, sparse, checkpatch, 32 bit, arm64, as a module (WHOLE=-series-whole: and linked)
 	./tools/sparse runs/programs
 	PATH=$(CURDIR)/runs/programs:$$PATH go test -tags e2e -count 1 -timeout 240m -run '^TestSeries$$' -v ./internal/e2e -series -series-kernel $(KERNEL) -series-patches $(PATCHES) $(WHOLE)
 
