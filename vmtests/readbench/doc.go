@@ -7,8 +7,9 @@
 //	backing  what the file lies on
 //	         tmpfs    it is in tmpfs
 //	         ext4     it is in the page cache of an ext4 file system on a virtio disk
-//	         odirect  it is on that disk alone and read with O_DIRECT: by the
-//	                  server, or by the reader where the kernel answers
+//	         odirect  it is on that disk alone, which the server reads with O_DIRECT;
+//	                  where the kernel answers, it comes into the file's own cache,
+//	                  but for readers with O_DIRECT
 //	access   how it is read
 //	         seq      from start to end, 128 KiB at once
 //	         random   a READ's size at once, in another order, POSIX_FADV_RANDOM
@@ -31,7 +32,8 @@
 //	                  was read: the last copy, to the reader, included
 //	calls/READ        system calls of the server, fetching the READ included
 //	B/READ            bytes that a READ brought
-//	evicted-pages/MiB pages gone from the file's own cache after 1 MiB was read
+//	evicted-pages/MiB pages gone from the file's own cache after 1 MiB was read; less
+//	                  than 0 if it came in
 //	held-pages/MiB    most pages in both files' caches at any time
 //
 // or app-ns/KiB and so on, with MiB/s by the guest's clock, where clocks do not

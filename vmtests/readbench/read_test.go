@@ -125,11 +125,7 @@ func (c cell) by(b *testing.B, a access) *cell {
 // open opens the file that is read.
 func (c *cell) open(b *testing.B) *os.File {
 	b.Helper()
-	flags := c.access.flags
-	if c.inKernel && c.direct() && !c.access.mapped {
-		flags |= unix.O_DIRECT
-	}
-	f := open(b, c.high, flags)
+	f := open(b, c.high, c.access.flags)
 	if c.access.random {
 		if err := unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_RANDOM); err != nil {
 			b.Fatal(err)

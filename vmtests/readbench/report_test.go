@@ -23,7 +23,7 @@ func (c *cell) report(b *testing.B, cold, warm cost) {
 	cost := counter.NewCost(b, len(c.data))
 	cost.Report(b, "app-", cold.app)
 	cost.Report(b, "srv-", cold.srv)
-	if cached := !c.access.uncached && !(c.inKernel && c.direct() && !c.access.mapped); cached {
+	if !c.access.uncached {
 		cost.Report(b, "extra-", cold.app+cold.srv-warm.app)
 	}
 	cost.Report(b, "both-", cold.app+cold.srv)
