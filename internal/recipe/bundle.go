@@ -62,10 +62,12 @@ func (r *Recipe) Bundle(dir, to string, find Finder) error {
 		if err != nil {
 			return err
 		}
-		if info, err := os.Stat(from); err != nil || info.Size() > left {
-			return errors.Join(err, fmt.Errorf("more than %d MiB, the most a bundle may hold, with %s", int64(maxBundle)>>20, f.Path))
-		} else {
-			left -= info.Size()
+		info, err := os.Stat(from)
+		if err != nil {
+			return err
+		}
+		if left -= info.Size(); left < 0 {
+			return fmt.Errorf("more than %d MiB, the most a bundle may hold, with %s", int64(maxBundle)>>20, f.Path)
 		}
 		if err := addFile(w, "files/"+f.SHA256, from); err != nil {
 			return err

@@ -23,6 +23,21 @@ const (
 	imageName = "readbench.img"
 )
 
+// fileSize is how large the file is that is read by READs of so many bytes:
+// the more of those, the smaller.
+func fileSize(read int) int {
+	switch {
+	case read <= 4<<10:
+		return 1 << 20
+	case read <= 64<<10:
+		return 4 << 20
+	}
+	return 16 << 20
+}
+
+// sizes are those of READs, in KiB.
+var sizes = []int{4, 64, 1024}
+
 // TestImage makes the image of the disk that BenchmarkRead needs: a guest that
 // only reads from it need not wait for the host's writes.
 func TestImage(t *testing.T) {
@@ -58,6 +73,7 @@ func copyFile(to, from string) error {
 	}
 	defer func() { _ = in.Close() }()
 	half := to + ".half"
+	defer func() { _ = os.Remove(half) }() // unless it has its name
 	out, err := os.Create(half)
 	if err != nil {
 		return err

@@ -34,21 +34,6 @@ const (
 	odirect = "odirect"
 )
 
-// fileSize is how large the file is that is read by READs of so many bytes:
-// the more of those, the smaller.
-func fileSize(read int) int {
-	switch {
-	case read <= 4<<10:
-		return 1 << 20
-	case read <= 64<<10:
-		return 4 << 20
-	}
-	return 16 << 20
-}
-
-// sizes are those of READs, in KiB.
-var sizes = []int{4, 64, 1024}
-
 // BenchmarkRead reads a file once an iteration. Paths come by turns, so that
 // what changes while it runs does so for all of them.
 func BenchmarkRead(b *testing.B) {
