@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,7 +16,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/runvm/runvm/fusesrv/pattern"
 	"github.com/runvm/runvm/vmtests/guest"
 )
 
@@ -36,29 +36,32 @@ func raceCases() []Case {
 	})...)
 }
 
-// A race is readers beside something that changes what they read.
+// A race is readers beside something that changes what they read, or what of it
+// is cached.
 type race struct {
+	*history
 	m     *mount
 	f     file
-	check func(t *testing.T, p pattern.Pattern, got []byte, off int64)
 	reads atomic.Int64
 }
 
-// startRace mounts a file for several workers and drops what is cached all the
-// time, so that READs go on.
-func startRace(t *testing.T, c config, size int64) *race {
+// startRace mounts a file for several workers. Readers drop what is cached of it
+// all the time, so that READs go on.
+func startRace(t *testing.T, c config, size int64, holes bool) *race {
 	c.Workers, c.MaxRead = 3, 64<<10
 	r := &race{f: makeFile("f", 140, size)}
-	r.check = func(t *testing.T, p pattern.Pattern, got []byte, off int64) { same(t, p, got, off) }
+	r.history = newHistory(r.f, holes)
 	r.m = start(t, c, r.f)
 	return r
 }
 
-// run has readers read while disturb is called over and over.
+// run has readers read while disturb is called over and over, and then looks at
+// what is cached and at what is not.
 func (r *race) run(t *testing.T, disturb func(rnd *rand.Rand)) {
 	t.Helper()
 	number := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", number)
+	before := r.m.stats().Reads
 	end := time.Now().Add(raceTime)
 	var all sync.WaitGroup
 	for i := range uint64(3) {
@@ -71,114 +74,138 @@ func (r *race) run(t *testing.T, disturb func(rnd *rand.Rand)) {
 		})
 	}
 	rnd := rand.New(rand.NewPCG(number, 99))
+	disturbed := 0
 	within(t, "race", func() {
-		for time.Now().Before(end) && !t.Failed() {
+		for ; time.Now().Before(end) && !t.Failed(); disturbed++ {
 			disturb(rnd)
 		}
 		all.Wait()
 	})
-	t.Logf("%d reads", r.reads.Load())
-	if r.reads.Load() == 0 {
-		t.Error("nothing was read")
+	asked := r.m.stats().Reads - before
+	t.Logf("%d reads made %d READs beside %d changes", r.reads.Load(), asked, disturbed)
+	if r.reads.Load() == 0 || disturbed == 0 || asked == 0 && !r.m.config.inKernel {
+		t.Error("there was no race")
 	}
+	h := r.m.open(r.f.Name)
+	r.is(t, h)
+	guest.Evict(t, h)
+	r.is(t, h)
+}
+
+// is checks all of the file, which nobody changes any more.
+func (r *race) is(t *testing.T, h *os.File) {
+	t.Helper()
+	got := readAll(t, h, mib)
+	if int64(len(got)) != r.f.Size {
+		t.Errorf("the file has %d bytes afterwards, want %d", len(got), r.f.Size)
+	}
+	r.found(t, got, 0, r.now(0, r.f.Size))
 }
 
 // readOnce reads somewhere.
 func (r *race) readOnce(t *testing.T, h *os.File, rnd *rand.Rand) {
 	off := rnd.Int64N(r.f.Size)
 	b := make([]byte, 1+rnd.Int64N(100<<10))
+	m := r.now(off, int64(len(b)))
 	n, err := h.ReadAt(b, off)
 	if err != nil && !errors.Is(err, io.EOF) {
 		t.Errorf("read of %d bytes at %d: %v", len(b), off, err)
 	}
-	r.check(t, r.f.Of, b[:n], off)
+	r.found(t, b[:n], off, m)
 	r.reads.Add(1)
 	if rnd.IntN(4) == 0 {
 		guest.Evict(t, h)
 	}
 }
 
-// sameOrZero lets bytes be 0 where a hole was.
-func sameOrZero(t *testing.T, p pattern.Pattern, got []byte, off int64) {
-	want := make([]byte, len(got))
-	_, _ = p.ReadAt(want, off) // never fails
-	for i, b := range got {
-		if b != want[i] && b != 0 {
-			t.Errorf("byte %d is %#02x, want %#02x or 0", off+int64(i), b, want[i])
-			clean(t, got, off)
-			return
-		}
+// found fails the test, and lets it go on, unless got is what the file held
+// between m and now.
+func (r *race) found(t *testing.T, got []byte, off int64, m moment) {
+	t.Helper()
+	if err := r.check(got, off, m); err != nil {
+		t.Error(err)
+		clean(t, got, off)
+	}
+}
+
+// write changes bytes through w.
+func (r *race) write(t *testing.T, w io.WriterAt, b []byte, off int64) {
+	t.Helper()
+	if _, err := w.WriteAt(b, off); err != nil {
+		t.Error(err)
 	}
 }
 
 func truncateRacesReads(t *testing.T, c config) {
-	r := startRace(t, c, 512<<10)
-	r.check = sameOrZero
+	r := startRace(t, c, 512<<10, true)
 	w := r.m.openFlags(r.f.Name, os.O_RDWR)
 	r.run(t, func(rnd *rand.Rand) {
-		short := rnd.Int64N(r.f.Size)
+		short, _ := r.somewhere(rnd, r.f.Size)
+		b := r.change(short, r.f.Size)
 		for _, size := range []int64{short, r.f.Size} {
 			if err := w.Truncate(size); err != nil {
 				t.Error(err)
 			}
 		}
-		r.rewrite(t, w, short, r.f.Size)
+		r.write(t, w, b, short)
+		r.changed(short, r.f.Size)
 	})
-	guest.Evict(t, w)
-	same(t, r.f.Of, readAll(t, w, mib), 0)
-}
-
-// rewrite puts the right bytes back.
-func (r *race) rewrite(t *testing.T, w *os.File, from, to int64) {
-	b := make([]byte, to-from)
-	_, _ = r.f.Of.ReadAt(b, from) // never fails
-	if _, err := w.WriteAt(b, from); err != nil {
-		t.Error(err)
-	}
 }
 
 func holePunchRacesReads(t *testing.T, c config) {
-	r := startRace(t, c, 512<<10)
-	r.check = sameOrZero
+	r := startRace(t, c, 512<<10, true)
 	w := r.m.openFlags(r.f.Name, os.O_RDWR)
 	r.run(t, func(rnd *rand.Rand) {
-		from := rnd.Int64N(r.f.Size)
-		to := from + 1 + rnd.Int64N(r.f.Size-from)
+		from, to := r.somewhere(rnd, r.f.Size)
+		b := r.change(from, to)
 		if err := unix.Fallocate(int(w.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, from, to-from); err != nil {
 			t.Errorf("punch a hole: %v", err)
 		}
-		r.rewrite(t, w, from, to)
+		r.write(t, w, b, from)
+		r.changed(from, to)
 	})
-	guest.Evict(t, w)
-	same(t, r.f.Of, readAll(t, w, mib), 0)
 }
 
 func dropCachesRacesReads(t *testing.T, c config) {
-	r := startRace(t, c, mib)
+	r := startRace(t, c, mib, false)
 	r.run(t, func(*rand.Rand) { guest.DropCaches(t) })
 }
 
+// invalidationRacesReads changes the file behind the back of the kernel, which is
+// told afterwards: no READ that was answered before may be what is cached then.
 func invalidationRacesReads(t *testing.T, c config) {
-	c.KeepCache = true
-	r := startRace(t, c, mib)
-	before := r.m.stats().Requests
+	r, behind := startStaleRace(t, c)
 	r.run(t, func(rnd *rand.Rand) {
-		off := rnd.Int64N(r.f.Size)
-		r.m.order(order{Invalidate: &span{File: r.f, Off: off, Size: rnd.Int64N(r.f.Size)}})
+		from, to := r.somewhere(rnd, r.f.Size)
+		r.write(t, behind, r.change(from, to), from)
+		r.m.order(order{Invalidate: &span{File: r.f, Off: from, Size: to - from}})
+		r.changed(from, to)
 	})
-	if r.m.stats().Requests == before {
-		t.Error("the server saw no request")
-	}
 }
 
+// storeRacesReads does the same, and tells the kernel the new bytes.
 func storeRacesReads(t *testing.T, c config) {
-	c.KeepCache = true
-	r := startRace(t, c, mib)
+	r, behind := startStaleRace(t, c)
 	r.run(t, func(rnd *rand.Rand) {
-		off := rnd.Int64N(r.f.Size - 1)
-		size := 1 + rnd.Int64N(min(r.f.Size-off, 60<<10))
-		r.m.order(order{Store: &span{File: r.f, Off: off, Size: size}})
+		from, to := r.somewhere(rnd, 60<<10)
+		b := r.change(from, to)
+		r.write(t, behind, b, from)
+		r.m.order(order{Store: &stored{Name: r.f.Name, Off: from, Data: b}})
+		r.changed(from, to)
 	})
+}
+
+// startStaleRace starts a race about a file that is changed without the mount.
+func startStaleRace(t *testing.T, c config) (*race, *os.File) {
+	t.Helper()
+	c.KeepCache = true
+	r := startRace(t, c, mib, false)
+	behind, err := os.OpenFile(filepath.Join(c.Loopback, r.f.Name), os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = behind.Close() })
+	return r, behind
 }
 
 // memoryPressureRacesReads has another process take what memory is free, so
@@ -187,7 +214,7 @@ func memoryPressureRacesReads(t *testing.T, c config) {
 	if testing.Short() {
 		t.Skip("fills the memory of the guest")
 	}
-	r := startRace(t, c, 24<<20)
+	r := startRace(t, c, 24<<20, false)
 	h := r.m.open(r.f.Name)
 	same(t, r.f.Of, readAll(t, h, mib), 0)
 	// some of the file's pages, and not all: then the kernel would end a process

@@ -56,7 +56,7 @@ type order struct {
 	Mend       bool          // READs do not fail any more
 	Wrong      string        // the next reply is preceded by a wrong one: see wrongReply
 	Invalidate *span         // notify the kernel
-	Store      *span         // notify the kernel, with the right bytes
+	Store      *stored       // notify the kernel
 	Close      bool          // unmount and end
 	Wait       bool          // wait for the end of the mount, which the test has unmounted
 }
@@ -65,6 +65,13 @@ type order struct {
 type span struct {
 	File      file
 	Off, Size int64
+}
+
+// A stored is what the kernel is to have in its cache of a file.
+type stored struct {
+	Name string
+	Off  int64
+	Data []byte
 }
 
 // stepAsked comes before the steps of a path: the READ is with the server.
@@ -137,9 +144,7 @@ func tell(srv *fusesrv.Server, o order) error {
 		errs = append(errs, srv.Invalidate(s.File.Name, s.Off, s.Size))
 	}
 	if s := o.Store; s != nil {
-		b := make([]byte, s.Size)
-		_, _ = s.File.Of.ReadAt(b, s.Off) // never fails
-		errs = append(errs, srv.StoreCache(s.File.Name, s.Off, b))
+		errs = append(errs, srv.StoreCache(s.Name, s.Off, s.Data))
 	}
 	if o.Close {
 		errs = append(errs, srv.Close())

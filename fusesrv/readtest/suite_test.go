@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -58,6 +59,44 @@ func TestPoisonIsFound(t *testing.T) {
 	}
 	if zero(&rec, b[5000:5010], 0); rec.errors != 4 {
 		t.Errorf("poison in place of zeroes: %d errors, want 2 more", rec.errors)
+	}
+}
+
+// A history must find old bytes, and zeroes where there is no hole, and let those
+// pass that a read beside a change may find.
+func TestHistoryTellsOldFromNew(t *testing.T) {
+	t.Parallel()
+	f := makeFile("f", 1, 4*sector)
+	h := newHistory(f, true)
+	old := make([]byte, f.Size)
+	_, _ = f.Of.ReadAt(old, 0)
+	const off = 5 // of reads
+	before := h.now(off, f.Size-off)
+	changed := h.change(sector, 2*sector)
+	torn := slices.Concat(old[off:sector], changed[:100], make([]byte, 100), old[sector+200:])
+	fresh := slices.Concat(old[off:sector], changed, old[2*sector:])
+	expect := func(when string, b []byte, m moment, right bool) {
+		t.Helper()
+		if err := h.check(b, off, m); (err == nil) != right {
+			t.Errorf("%s: %v, want it to be right: %v", when, err, right)
+		}
+	}
+	for name, b := range map[string][]byte{"old": old[off:], "torn": torn, "new": fresh} {
+		expect(name+" bytes during a change", b, before, true)
+	}
+	h.changed(sector, 2*sector)
+	after := h.now(off, f.Size-off)
+	expect("old bytes in a read that began before", old[off:], before, true)
+	expect("new bytes in a read that began afterwards", fresh, after, true)
+	expect("old bytes in a read that began afterwards", old[off:], after, false)
+	expect("torn bytes in a read that began afterwards", torn, after, false)
+	zeroes := slices.Clone(fresh)
+	clear(zeroes[3*sector-off:])
+	expect("zeroes where nothing changes", zeroes, before, false)
+	h.holes = false
+	expect("zeroes without holes", torn, before, false)
+	if err := h.check(old[off:], off, after); err == nil || !strings.Contains(err.Error(), "generation 0") {
+		t.Errorf("old bytes are not called so: %v", err)
 	}
 }
 

@@ -345,12 +345,7 @@ func TestCompleteEndsWithItsRequest(t *testing.T) {
 	each(t, func(t *testing.T, s *server) {
 		r := s.read(t, 0, guest.PageSize())
 		req := s.next(t)
-		near, far := newSocket(t)
-		s.trickle(t, far, req, 0, 100)
-		f := s.began(t, req, far, func() error {
-			_, err := rsplice.Complete(s.device, req.unique, near, nil, req.size)
-			return err
-		})
+		f := s.completeLater(t, req)
 		if err := s.reply(req.unique, unix.EIO, nil); err != nil {
 			t.Fatalf("error reply: %v", err)
 		}

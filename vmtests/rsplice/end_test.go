@@ -31,6 +31,17 @@ func (s *server) fillLater(t *testing.T, req request) *filling {
 	})
 }
 
+// completeLater is fillLater for one call that does it all.
+func (s *server) completeLater(t *testing.T, req request) *filling {
+	t.Helper()
+	near, far := newSocket(t)
+	s.trickle(t, far, req, 0, 100)
+	return s.began(t, req, far, func() error {
+		_, err := rsplice.Complete(s.device, req.unique, near, nil, req.size)
+		return err
+	})
+}
+
 // began starts a fill of a READ from the other end of far, and returns when the
 // kernel has begun it.
 func (s *server) began(t *testing.T, req request, far int, fill func() error) *filling {

@@ -51,6 +51,9 @@ func serveAndDie(args string) error {
 		case 'D':
 			dieSoon()
 			_, err = rsplice.Direct(serveDevice, req.unique, serveSocket, nil, half)
+		case 'C':
+			dieSoon()
+			_, err = rsplice.Complete(serveDevice, req.unique, serveSocket, nil, req.size)
 		}
 		if err != nil {
 			return fmt.Errorf("step %c of %s: %w", step, steps, err)
@@ -69,7 +72,7 @@ func dieSoon() {
 // A server may be killed after any of its calls, and in a fill: the reader goes
 // on at once, and what is left in the pipe is of no use.
 func TestServerMayDieAnywhere(t *testing.T) {
-	for _, steps := range []string{"-", "-c", "-cf", "-cff", "-cffr", "-d", "-dd", "-ddr", "-cF", "-cfF", "-D", "-dD", "-dcF"} {
+	for _, steps := range []string{"-", "-c", "-cf", "-cff", "-cffr", "-d", "-dd", "-ddr", "-cF", "-cfF", "-D", "-dD", "-dcF", "-C", "-dC"} {
 		t.Run(steps[1:]+"-killed", func(t *testing.T) {
 			each(t, func(t *testing.T, s *server) { serverDies(t, s, steps) })
 		})
@@ -152,34 +155,46 @@ func (r *reader) getsNothingElse(t *testing.T, s *server, res result) {
 }
 
 // TestKilledReaderIsPrompt: a reader that is killed while its memory is claimed,
-// or being filled, goes as soon as it would without: at once if it waits for the
-// page cache; when the server has answered the interrupt if for its own memory.
+// or being filled, by a call that is to reply or by one that is not, goes as soon as
+// it would without: at once if it waits for the page cache; when the server has
+// answered the interrupt if for its own memory.
 func TestKilledReaderIsPrompt(t *testing.T) {
 	each(t, func(t *testing.T, s *server) {
-		for _, during := range []bool{false, true} {
-			r := s.read(t, 0, guest.PageSize())
-			req := s.next(t)
+		s.readerIsKilled(t, func(req request) func() {
 			s.claim(t, req)
-			var f *filling
-			if during {
-				f = s.fillLater(t, req)
-			}
-			s.other = s.interrupted(t, req)
-			start := time.Now()
-			if err := r.cmd.Process.Kill(); err != nil {
-				t.Fatal(err)
-			}
-			s.whileServing(t, func() error { _ = r.cmd.Wait(); return nil })
-			if took := time.Since(start); took > prompt {
-				t.Errorf("the reader was killed, and gone after %v", took)
-			}
-			_ = s.reply(req.unique, unix.EINTR, nil) // unless that was done
-			if f != nil {
-				fails(t, "fill", f.ends(t), unix.ECANCELED)
-			}
-			s.drop(t)
-		}
+			return func() {}
+		})
+		s.readerIsKilled(t, func(req request) func() {
+			s.claim(t, req)
+			f := s.fillLater(t, req)
+			return func() { fails(t, "fill", f.ends(t), unix.ECANCELED) }
+		})
+		s.readerIsKilled(t, func(req request) func() {
+			f := s.completeLater(t, req)
+			return func() { fails(t, "complete", f.ends(t), unix.ENOENT) }
+		})
 	})
+}
+
+// readerIsKilled kills a reader when the server has begun to answer it, and looks
+// how that has ended.
+func (s *server) readerIsKilled(t *testing.T, begin func(req request) (ended func())) {
+	t.Helper()
+	r := s.read(t, 0, guest.PageSize())
+	req := s.next(t)
+	ended := begin(req)
+	s.other = s.interrupted(t, req)
+	start := time.Now()
+	if err := r.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	s.whileServing(t, func() error { _ = r.cmd.Wait(); return nil })
+	if took := time.Since(start); took > prompt {
+		t.Errorf("the reader was killed, and gone after %v", took)
+	}
+	_ = s.reply(req.unique, unix.EINTR, nil) // unless that was done
+	ended()
+	s.drop(t)
 }
 
 // interrupted answers the interrupt of a READ with EINTR.
