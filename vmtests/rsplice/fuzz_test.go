@@ -56,7 +56,7 @@ func TestFuzz(t *testing.T) {
 }
 
 // forms are the kinds of calls; the first is of no kind in particular.
-var forms = [...]string{"any", "claim", "fill", "move", "direct"}
+var forms = [...]string{"any", "claim", "fill", "move", "direct", "complete"}
 
 // outcomes count calls, by form and error number.
 type outcomes [len(forms)][256]int
@@ -329,7 +329,7 @@ func (f *fuzzer) pointer(value *uint64, likely bool) uintptr {
 	return uintptr(unsafe.Pointer(value))
 }
 
-// call makes one call, in three cases of four one that could succeed.
+// call makes one call, mostly one that could succeed.
 func (f *fuzzer) call() {
 	in, out := f.descriptor(), f.descriptor()
 	req := f.pending.some(f.rng)
@@ -360,11 +360,17 @@ func (f *fuzzer) call() {
 		dst, src, wantDst, wantSrc = pipe[0], second[1], false, false
 	case 4:
 		dst, src, wantDst = device, source, true
+	case 5:
+		dst, src, wantDst = device, source, true
+		flags |= rsplice.FlagComplete
+		if f.rng.IntN(2) == 0 {
+			size = uintptr(req.size)
+		}
 	}
 	_, err := raw(dst, f.pointer(&offDst, wantDst), src, f.pointer(&offSrc, wantSrc), size, flags)
 	errno, _ := err.(unix.Errno)
 	f.seen[form][min(int(errno), len(f.seen[form])-1)]++
-	if errno == unix.ENOENT && device == req.device && offDst == req.unique {
+	if (errno == unix.ENOENT || errno == 0 && forms[form] == "complete") && device == req.device && offDst == req.unique {
 		f.pending.gone(req.unique)
 	}
 }
