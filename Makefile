@@ -4,7 +4,7 @@ KERNEL  ?= 6.12
 PATCHES ?= patches/linux-6.12
 LINT     = go tool -modfile=tools/go.mod
 
-.PHONY: help build check test host guest conformance suites e2e more mutants series lkdtm bench bench-readpaths no-cost boots
+.PHONY: help build check test host guest conformance suites e2e more mutants series lkdtm bench bench-readpaths bench-large-folios no-cost boots
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' Makefile
@@ -27,8 +27,8 @@ test: check guest e2e ## everything: check, then guest tests, then runvm itself 
 guest: build ## the guest tests on the patched kernel, long ones left out (see conformance, suites)
 	./runvm test -short -kernel $(KERNEL) -patches $(PATCHES) -timeout 30m ./vmtests/... ./fusesrv/...
 
-conformance: build ## every case of every read path, over files, sockets and memory
-	./runvm test -kernel $(KERNEL) -patches $(PATCHES) -memory 2048 -timeout 120m ./vmtests/fuseread
+conformance: build ## every case of every read path, over files, sockets and memory (FLAGS='-profile debug -append kmemleak=on')
+	./runvm test -kernel $(KERNEL) -patches $(PATCHES) -memory 2048 -timeout 120m $(FLAGS) ./vmtests/fuseread
 
 RUN      = runs/$(shell date +%Y-%m-%dT%H.%M.%S)
 PROGRAMS = runs/programs-$(KERNEL)
@@ -60,8 +60,8 @@ lkdtm: build ## every crash the kernel's own crash module knows, and what runvm 
 bench: build ## seconds: cold and warm builds, command to verdict, start of QEMU to first event
 	go test -tags e2e -count 1 -timeout 60m -run '^$$' -bench . ./internal/e2e
 
-COUNTING  = -patches $(PATCHES) -patches vmtests/counter/copied.patch -count 1
-BARS      = $(addprefix -bars vmtests/readbench/,bars.toml bars-copies.toml)
+COUNTER   = vmtests/counter/copied.patch
+BARS      = $(addprefix -bars vmtests/readbench/,bars.toml bars-copies.toml $(if $(filter 7.%,$(KERNEL)),bars-io_uring.toml))
 
 # What benchmarks read: a guest that writes nothing is the same whenever it runs.
 IMAGE     = runs/readbench.img
@@ -71,18 +71,24 @@ $(IMAGE): vmtests/readbench/image_test.go | build
 	./runvm test -kernel $(KERNEL) -patches $(PATCHES) -share $(@D):/image:rw -run TestImage ./vmtests/readbench
 
 bench-readpaths: DIR := $(RUN)
-bench-readpaths: build $(IMAGE) ## what each way to answer a FUSE READ costs, and whether that is little enough (KERNEL=, FLAGS='-timed 10')
-	./runvm bench -kernel $(KERNEL) -patches $(PATCHES) -disk $(IMAGE) -count 10 -timeout 60m $(FLAGS) -o $(DIR)/instructions ./vmtests/readbench
-	./runvm bench -kernel $(KERNEL) $(COUNTING) -disk $(IMAGE) -timeout 60m -o $(DIR)/copies ./vmtests/readbench
+bench-readpaths: build $(IMAGE) ## what each way to answer a FUSE READ costs, and whether that is little enough (KERNEL=)
+	./runvm bench -kernel $(KERNEL) -patches $(PATCHES) -disk $(IMAGE) -count 10 -timed 10 -timeout 180m $(FLAGS) -o $(DIR)/instructions ./vmtests/readbench
+	./runvm bench -kernel $(KERNEL) -patches $(PATCHES) -patches $(COUNTER) -count 1 -disk $(IMAGE) -timeout 60m $(FLAGS) -o $(DIR)/copies ./vmtests/readbench
 	./runvm bench $(BARS) -o $(DIR)/all $(DIR)/instructions/bench.txt $(DIR)/copies/bench.txt
 
-NOCOST = -deterministic -timeout 60m -count 4 -threshold 0.5 -run '^$$' $(FLAGS)
+bench-large-folios: build $(IMAGE) ## rsplice(2) against passthrough where FUSE's page cache may have large folios
+	./runvm bench -kernel 7.3 -patches patches/linux-7.3 -patches patches/linux-7.3-large-folios -append fuse.large_folios=1 \
+		-disk $(IMAGE) -count 10 -bars vmtests/readbench/bars-large-folios.toml \
+		-bench 'Read/path=(rsplice-direct|passthrough)/size=1024KiB/backing=odirect/access=seq' $(FLAGS) ./vmtests/readbench
 
-no-cost: build $(IMAGE) ## what the series costs those who do not use it: pipes, splice(2), writes by splice(2), plain FUSE
-	./runvm ab -kernel $(KERNEL) -patches $(PATCHES) $(NOCOST) -disk 64 -bench . ./vmtests/splicebench
-	./runvm ab -kernel $(KERNEL) -patches $(PATCHES) $(NOCOST) -disk $(IMAGE) \
+NOCOST = -timeout 60m -threshold 0.5 $(FLAGS)
+
+no-cost: build $(IMAGE) ## what the series costs those who do not use it, or changes for them: pipes, splice(2), writes by splice(2), plain FUSE
+	./runvm ab -kernel $(KERNEL) -patches $(PATCHES) $(NOCOST) -deterministic -count 4 -disk 64 -run '^$$' -bench . ./vmtests/splicebench
+	./runvm ab -kernel $(KERNEL) -patches $(PATCHES) $(NOCOST) -deterministic -count 4 -disk $(IMAGE) -run '^$$' \
 		-bench 'Read/path=(none|copy|splice|splice-move|passthrough)/size=(4|1024)KiB/.*/access=(seq|random)' ./vmtests/readbench
-	./runvm bench -kernel $(KERNEL) $(COUNTING) -disk 64 ./vmtests/splicebench
+	./runvm ab -kernel $(KERNEL) -base-patches $(COUNTER) -patches $(PATCHES) -patches $(COUNTER) $(NOCOST) -count 4 -disk 64 -run '^$$' -bench . ./vmtests/splicebench
+	./runvm ab -kernel $(KERNEL) -patches $(PATCHES) $(NOCOST) -disk 64 ./vmtests/splicebench
 
 boots: build ## 200 boots of 200 on a loaded machine
 	go test -count 1 -timeout 120m -run '^TestBoots$$' ./internal/vm -boots 200 -kernel $$(./runvm build -print vmlinux)

@@ -59,8 +59,7 @@ func startRace(t *testing.T, c config, size int64, holes bool) *race {
 // what is cached and at what is not.
 func (r *race) run(t *testing.T, disturb func(rnd *rand.Rand)) {
 	t.Helper()
-	number := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", number)
+	number := guest.Seed(t, "readtest.seed")
 	before := r.m.stats().Reads
 	end := time.Now().Add(raceTime)
 	var all sync.WaitGroup

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -63,8 +62,7 @@ func randomReadsAreExact(t *testing.T, c config) {
 	f := makeFile("f", 1, mib+77)
 	m := start(t, c, f)
 	h := m.open(f.Name)
-	number := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", number)
+	number := guest.Seed(t, "readtest.seed")
 	rnd := rand.New(rand.NewPCG(number, 0))
 	for i := range 100 {
 		off := rnd.Int64N(f.Size)

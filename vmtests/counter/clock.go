@@ -83,7 +83,7 @@ func (c Cost) Report(b *testing.B, what string, d time.Duration) {
 }
 
 // Directions are lines for the output of benchmarks that tell which figures are
-// the better the smaller they are.
+// the better the smaller they are: those named, and what is copied.
 func Directions(what ...string) string {
 	var all string
 	for _, w := range what {
@@ -91,5 +91,5 @@ func Directions(what ...string) string {
 			all += "Unit " + w + unit + " better=lower\n"
 		}
 	}
-	return all
+	return all + "Unit copied-B/B better=lower\n"
 }

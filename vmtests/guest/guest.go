@@ -5,8 +5,10 @@ package guest
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -75,6 +77,19 @@ func Sysctl(t testing.TB, name, value string) {
 	if err := os.WriteFile(path, []byte(value), 0); err != nil {
 		t.Fatalf("sysctl %s: %v", name, err)
 	}
+}
+
+// Seed is what a test that takes decisions at random begins with: the number that
+// NAME=number on the kernel's command line says, else one of its own. The log says
+// which, so that the same decisions can be taken again.
+func Seed(t testing.TB, name string) uint64 {
+	t.Helper()
+	seed, err := strconv.ParseUint(Parameter(t, name, strconv.FormatInt(time.Now().UnixNano(), 10)), 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	t.Logf("seed %d: -append %s=%d takes the same decisions", seed, name, seed)
+	return seed
 }
 
 // Parameter is the value of NAME=value on the kernel's command line, or value if it

@@ -30,11 +30,13 @@
 //	                  reader and server, which wake by time (guest.Monitor)
 //	copied-B/B        bytes that the CPU copied, in any process, for each byte that
 //	                  was read: the last copy, to the reader, included
-//	calls/READ        system calls of the server, fetching the READ included
+//	calls/READ        system calls of the server, fetching the READ included, as it
+//	                  counts them: those of the Go runtime are left out
 //	B/READ            bytes that a READ brought
-//	evicted-pages/MiB pages gone from the file's own cache after 1 MiB was read; less
-//	                  than 0 if it came in
-//	held-pages/MiB    most pages in both files' caches at any time
+//	evicted-pages/MiB pages gone from the file's own cache after 1 MiB was read
+//	added-pages/MiB   pages that have come into it
+//	held-pages/MiB    most pages in both files' caches at any time, of which some are
+//	                  looked at
 //
 // or app-ns/KiB and so on, with MiB/s by the guest's clock, where clocks do not
 // count instructions. Package counter tells how instructions and copies are

@@ -54,13 +54,15 @@ func (c *cell) reportPages(b *testing.B) {
 	r := *c.reader
 	r.every = func() {
 		held := guest.ResidentPages(b, low)
-		if c.high != c.low() {
+		if c.srv != nil && !c.inKernel { // whose mapping is one of the file itself
 			held += guest.ResidentPages(b, high)
 		}
 		most = max(most, held)
 	}
 	r.read(b, high)
-	b.ReportMetric(float64(here-guest.ResidentPages(b, low))/c.mib(), "evicted-pages/MiB")
+	gone := float64(here-guest.ResidentPages(b, low)) / c.mib()
+	b.ReportMetric(max(gone, 0), "evicted-pages/MiB")
+	b.ReportMetric(max(-gone, 0), "added-pages/MiB")
 	b.ReportMetric(float64(most)/c.mib(), "held-pages/MiB")
 }
 

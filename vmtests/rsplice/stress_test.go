@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -29,12 +28,7 @@ const (
 // seedOf is the seed of a test: rsplice.seed=N, or the time.
 func seedOf(t *testing.T) uint64 {
 	t.Helper()
-	seed, err := strconv.ParseUint(guest.Parameter(t, "rsplice.seed", fmt.Sprint(time.Now().UnixNano())), 10, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("seed %d: -append rsplice.seed=%d takes the same decisions", seed, seed)
-	return seed
+	return guest.Seed(t, "rsplice.seed")
 }
 
 // TestStress lets servers answer in every way that is allowed, and some that are

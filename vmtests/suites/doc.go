@@ -17,8 +17,8 @@
 //	                      plain directory alone
 //	TestFsx               random operations on one file, each compared with what a byte
 //	                      slice says, in the manner of the program of that name: 100,000
-//	                      of them, 1,000 with -short. A failure names its seed:
-//	                      FSX_SEED=n makes them again
+//	                      of them, 1,000 with -short. The log names its seed:
+//	                      -append suites.seed=n makes them again
 //
 // The programs come from the host: make suites compiles and installs them, and puts
 // them into the guest (runvm test -with). Where they are missing the tests fail, but

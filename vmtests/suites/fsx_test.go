@@ -2,11 +2,10 @@ package suites
 
 import (
 	"math/rand/v2"
-	"os"
 	"path/filepath"
-	"strconv"
 	"testing"
-	"time"
+
+	"github.com/runvm/runvm/vmtests/guest"
 )
 
 // Operations on one file, and the largest that it gets, in bytes.
@@ -17,19 +16,12 @@ const (
 )
 
 func TestFsx(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("FSX_SEED"); s != "" {
-		var err error
-		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatalf("FSX_SEED: %v", err)
-		}
-	}
+	seed := guest.Seed(t, "suites.seed")
 	ops := fsxOps
 	if testing.Short() {
 		ops = fsxShortOps
 	}
 	onEach(t, func(t *testing.T, p place) {
-		t.Logf("FSX_SEED=%d", seed)
 		f := newFile(t, filepath.Join(p.dir, "file"), rand.New(rand.NewPCG(seed, 0)))
 		defer f.close()
 		for i := 0; i < ops && !t.Failed(); i++ {
