@@ -7,7 +7,7 @@ LINT     = go tool -modfile=tools/go.mod
 .PHONY: help build check test host guest conformance suites e2e more mutants series lkdtm bench bench-readpaths bench-large-folios no-cost boots
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' Makefile
 
 build: ## ./runvm
 	go build -o runvm ./cmd/runvm

@@ -14,6 +14,8 @@
 //	rsplice-pipe   rsplice, rsplice, write     once: from the file's page    the reader's cache, where it   4      with rsplice(2)
 //	               (claim, fill, header)       to the reader's; not from a   was before; the file's cache
 //	                                           file opened with O_DIRECT     keeps its own
+//	rsplice-fill   rsplice, write              as above                      as above                       3      with rsplice(2)
+//	               (claim and fill, header)
 //	rsplice-direct rsplice                     as above                      as above                       2      with rsplice(2)
 //	               (claim, fill and reply)
 //	passthrough    by the kernel; the server   not                           the file's cache; there is no  0      6.9, CAP_SYS_ADMIN
@@ -28,10 +30,11 @@
 // (Options.DirectIO, O_DIRECT) gets the bytes where the table says page.
 //
 // Calls are system calls per READ, the read(2) that fetches the request from
-// the device included; Stats counts them. Splice and splice-move need 3 more
-// for a READ that the file answers with fewer bytes, the rsplice paths
-// and io_uring-zc one more. A call of the io_uring paths sends an answer and
-// fetches the next request.
+// the device included; Stats counts them. A READ that the file answers with fewer
+// bytes than its size has promised takes one more, since only a read of nothing
+// tells that the file ends there; with splice and splice-move 4 more, as the header
+// has to be replaced; with rsplice-direct, where the kernel does that, none. A call
+// of the io_uring paths sends an answer and fetches the next request.
 // Pipes for READs above 512 KiB, which the splice paths need, exceed what an
 // unprivileged user may have by default; the rsplice paths put a READ of any
 // size into one slot of a pipe.

@@ -71,6 +71,7 @@ func Paths() []Path {
 		splicePath(),
 		spliceMovePath(),
 		rsplicePipePath(),
+		rspliceFillPath(),
 		rspliceDirectPath(),
 		passthroughPath(),
 		ioUringPath(),

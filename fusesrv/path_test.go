@@ -19,6 +19,7 @@ func TestPathThatTheKernelLacksIsNamed(t *testing.T) {
 	t.Parallel()
 	for name, missing := range map[string]uint64{
 		"rsplice-pipe":   rsplice.InitFlag,
+		"rsplice-fill":   rsplice.InitFlag,
 		"rsplice-direct": rsplice.InitFlag,
 		"passthrough":    fuse.CAP_PASSTHROUGH,
 		"io_uring":       overRing,

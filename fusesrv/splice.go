@@ -167,6 +167,7 @@ func fillOnce(r *read, off *int64, to pipe, size int) (int, error) {
 	}
 	ready := []unix.PollFd{{Fd: int32(r.fd), Events: unix.POLLIN}}
 	for err = unix.EINTR; err == unix.EINTR; {
+		r.count.calls.Add(1)
 		_, err = unix.Poll(ready, -1)
 	}
 	n, err = splice(r, r.fd, nil, to[1], size, unix.SPLICE_F_NONBLOCK)

@@ -211,7 +211,7 @@ func (m *mount) checkPath(s fusesrv.Stats) {
 		by, s.Copied = s.Copied, 0
 	case "splice", "splice-move":
 		by = s.Spliced
-	case "rsplice-pipe", "rsplice-direct", "io_uring-zc":
+	case "rsplice-pipe", "rsplice-fill", "rsplice-direct", "io_uring-zc":
 		by = s.Filled
 	case "passthrough":
 		if s.Passed == 0 && !m.unopened {
@@ -219,6 +219,9 @@ func (m *mount) checkPath(s fusesrv.Stats) {
 		}
 	default:
 		m.t.Errorf("path %s: no proof of it is known", m.config.Path)
+	}
+	if m.config.mayCopy {
+		m.t.Logf("path %s: %d of %d READs were answered by copying", m.config.Path, s.Fallbacks, s.Reads)
 	}
 	if m.config.mayCopy && s.Fallbacks*10 <= s.Reads {
 		by += s.Copied

@@ -69,7 +69,7 @@ func Need(t testing.TB, p fusesrv.Path) {
 		guest.Since(t, ringSince(p.Name), "read path "+p.Name)
 		allowRings(t)
 	}
-	if (p.Name == "rsplice-pipe" || p.Name == "rsplice-direct") && !rsplice.Supported() {
+	if strings.HasPrefix(p.Name, "rsplice-") && !rsplice.Supported() {
 		t.Skip("kernel has no rsplice(2)")
 	}
 }

@@ -11,6 +11,7 @@ func TestCopy(t *testing.T)          { run(t, "copy") }
 func TestSplice(t *testing.T)        { run(t, "splice") }
 func TestSpliceMove(t *testing.T)    { run(t, "splice-move") }
 func TestRsplicePipe(t *testing.T)   { run(t, "rsplice-pipe") }
+func TestRspliceFill(t *testing.T)   { run(t, "rsplice-fill") }
 func TestRspliceDirect(t *testing.T) { run(t, "rsplice-direct") }
 func TestPassthrough(t *testing.T)   { run(t, "passthrough") }
 func TestIoUring(t *testing.T)       { run(t, "io_uring") }
@@ -20,7 +21,7 @@ func TestIoUringZC(t *testing.T)     { run(t, "io_uring-zc") }
 func tested() map[string]bool {
 	return map[string]bool{
 		"copy": true, "splice": true, "splice-move": true,
-		"rsplice-pipe": true, "rsplice-direct": true, "passthrough": true,
+		"rsplice-pipe": true, "rsplice-fill": true, "rsplice-direct": true, "passthrough": true,
 		"io_uring": true, "io_uring-zc": true,
 	}
 }

@@ -39,7 +39,7 @@ func TestCommandLine(t *testing.T) {
 		want string
 	}{
 		{[]string{"-help"}, exitDone, "usage: fusesrv [flags] SRC MNT"},
-		{[]string{"--help"}, exitDone, "copy, splice, splice-move, rsplice-pipe, rsplice-direct, passthrough, io_uring, io_uring-zc"},
+		{[]string{"--help"}, exitDone, "copy, splice, splice-move, rsplice-pipe, rsplice-fill, rsplice-direct, passthrough, io_uring, io_uring-zc"},
 		{nil, exitUsage, "want SRC and MNT, got 0 arguments"},
 		{[]string{"a", "b", "c"}, exitUsage, "got 3 arguments"},
 		{[]string{"-speed", "a", "b"}, exitUsage, "-speed"},
