@@ -2,6 +2,7 @@
 
 KERNEL  ?= 6.12
 PATCHES ?= patches/linux-6.12
+WANT     = -append rsplice.want=1# a kernel without the call fails
 LINT     = go tool -modfile=tools/go.mod
 
 .PHONY: help build check test host guest conformance suites e2e more mutants series lkdtm bench bench-readpaths bench-large-folios no-cost boots
@@ -25,10 +26,10 @@ host:
 test: check guest e2e ## everything: check, then guest tests, then runvm itself against real kernels
 
 guest: build ## the guest tests on the patched kernel, long ones left out (see conformance, suites)
-	./runvm test -short -kernel $(KERNEL) -patches $(PATCHES) -timeout 30m ./vmtests/... ./fusesrv/...
+	./runvm test -short -kernel $(KERNEL) -patches $(PATCHES) $(WANT) -timeout 30m ./vmtests/... ./fusesrv/...
 
 conformance: build ## every case of every read path, over files, sockets and memory (FLAGS='-profile debug -append kmemleak=on')
-	./runvm test -kernel $(KERNEL) -patches $(PATCHES) -memory 2048 -timeout 120m $(FLAGS) ./vmtests/fuseread
+	./runvm test -kernel $(KERNEL) -patches $(PATCHES) $(WANT) -memory 2048 -timeout 120m $(FLAGS) ./vmtests/fuseread
 
 RUN      = runs/$(shell date +%Y-%m-%dT%H.%M.%S)
 PROGRAMS = runs/programs-$(KERNEL)
@@ -38,7 +39,7 @@ WITH     = fio stress-ng sh cat cut dirname grep wc $(addprefix $(PROGRAMS)/,tes
 suites: DIR := $(RUN)
 suites: build ## suites of others, and random operations, over every read path: a table of suite by path
 	./tools/suites $(PROGRAMS) -kernel $(KERNEL) -patches $(PATCHES)
-	./runvm test -kernel $(KERNEL) -patches $(PATCHES) -memory 2048 -timeout 300m $(addprefix -with ,$(WITH)) -o $(DIR) ./vmtests/suites; \
+	./runvm test -kernel $(KERNEL) -patches $(PATCHES) $(WANT) -memory 2048 -timeout 300m $(addprefix -with ,$(WITH)) -o $(DIR) ./vmtests/suites; \
 		code=$$?; ./runvm report -format matrix $(DIR); exit $$code
 
 e2e: build ## runvm itself: verdicts of kernels that really crash, hang, stay silent

@@ -70,7 +70,7 @@ func Need(t testing.TB, p fusesrv.Path) {
 		allowRings(t)
 	}
 	if strings.HasPrefix(p.Name, "rsplice-") && !rsplice.Supported() {
-		t.Skip("kernel has no rsplice(2)")
+		guest.Lacks(t, "rsplice.want", "rsplice(2)")
 	}
 }
 

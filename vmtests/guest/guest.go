@@ -79,6 +79,16 @@ func Sysctl(t testing.TB, name, value string) {
 	}
 }
 
+// Lacks ends a test that needs what the kernel has not: it is skipped, or fails if
+// NAME=1 on the kernel's command line says that the kernel was built to have it.
+func Lacks(t testing.TB, name, what string) {
+	t.Helper()
+	if Parameter(t, name, "") != "" {
+		t.Fatalf("kernel has no %s, which %s says it has", what, name)
+	}
+	t.Skipf("kernel has no %s", what)
+}
+
 // Seed is what a test that takes decisions at random begins with: the number that
 // NAME=number on the kernel's command line says, else one of its own. The log says
 // which, so that the same decisions can be taken again.

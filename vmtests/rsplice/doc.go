@@ -35,5 +35,7 @@
 //
 //	runvm test -each -append rsplice.part=1 ...
 //
-// On a kernel with all of the series a skip is a failure of the kernel.
+// One that was built to have it fails instead if it is told so, as make guest does:
+//
+//	runvm test -append rsplice.want=1 ...
 package rsplice

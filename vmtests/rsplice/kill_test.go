@@ -294,3 +294,38 @@ func (s *server) killInAFill(t *testing.T, req request, other *server, asked fun
 		}
 	}
 }
+
+// A fill holds the lock of its pipe. So the exit of a server waits for another
+// process that fills from a pipe of both, and may keep the device open; abort, and
+// the end of the fill, do not wait for the server.
+func TestServerDiesDuringAFillOfAnotherProcess(t *testing.T) {
+	for name, end := range map[string]func(t *testing.T, s *server, f *filling){
+		"abort":    func(t *testing.T, s *server, _ *filling) { s.abort(t) },
+		"end-fill": func(t *testing.T, _ *server, f *filling) { unix.Shutdown(f.far, unix.SHUT_RDWR) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(t *testing.T, s *server) {
+				r := s.read(t, 0, guest.PageSize())
+				req := s.next(t)
+				s.claim(t, req)
+				f := s.fillLater(t, req)
+				socket, _ := newSocket(t)
+				wait := s.startServer(t, req, "-", socket)
+				unix.Close(s.device)
+				s.device = -1
+				end(t, s, f)
+				if err := f.ends(t); err != nil && err != unix.ECANCELED {
+					t.Errorf("fill: %v", err)
+				}
+				start := time.Now()
+				if err := wait(); err != nil {
+					t.Fatal(err)
+				}
+				r.getsNothingElse(t, s, r.wait(t, s))
+				if took := time.Since(start); took > prompt {
+					t.Errorf("server and reader have gone after %v", took)
+				}
+			})
+		})
+	}
+}

@@ -61,7 +61,7 @@ func need(t *testing.T) {
 	t.Helper()
 	guest.Need(t)
 	if !rsplice.Supported() {
-		t.Skip("kernel has no rsplice(2)")
+		guest.Lacks(t, "rsplice.want", "rsplice(2)")
 	}
 	if guest.Parameter(t, "rsplice.part", "") != "" && !rsplice.CanComplete() {
 		t.Skip("kernel has a part of rsplice(2) only, as was said")
