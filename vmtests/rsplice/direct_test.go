@@ -1,6 +1,7 @@
 package rsplice
 
 import (
+	"runtime"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -54,6 +55,48 @@ func TestDirectGivesBackWhatIsEmpty(t *testing.T) {
 		}
 		r.gets(t, s, 4*guest.PageSize())
 	})
+}
+
+// What a call did not fill is lost if somebody has claimed what is behind it: to
+// give it back would be to give out the other's bytes again, too. Then these would
+// be counted twice, and a hole would pass.
+func TestNothingIsGivenBackBeforeAnotherClaim(t *testing.T) {
+	interrupting(t, unix.SIGUSR2)
+	each(t, func(t *testing.T, s *server) {
+		s.givesNothingBack(t, rsplice.Direct)
+		s.givesNothingBack(t, rsplice.Complete)
+	})
+}
+
+// givesNothingBack interrupts a call that has the first page of a READ when the
+// second one has been claimed.
+func (s *server) givesNothingBack(t *testing.T, call func(device int, unique uint64, source int, off *int64, size int) (int, error)) {
+	t.Helper()
+	page := guest.PageSize()
+	r := s.read(t, 0, 4*page)
+	req := s.next(t)
+	near, far := newSocket(t)
+	thread := make(chan int, 1)
+	f := s.began(t, req, far, func() error {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		thread <- unix.Gettid()
+		_, err := call(s.device, req.unique, near, nil, page)
+		return err
+	})
+	n, err := rsplice.Claim(s.device, req.unique, s.pipe[1], page, 0)
+	moves(t, "claim of the second page", n, err, page)
+	_ = unix.Tgkill(unix.Getpid(), <-thread, unix.SIGUSR2)
+	fails(t, "call with a signal", f.ends(t), unix.EINTR)
+
+	n, err = rsplice.Claim(s.device, req.unique, s.pipe[1], req.size, 0)
+	moves(t, "claim of the rest", n, err, req.size-2*page)
+	s.fill(t, req.off+int64(page), req.size-page)
+	fails(t, "reply without the first page", rsplice.Reply(s.device, req.unique, req.size), unix.EINVAL)
+	if err := s.replyData(req, req.size); err != nil {
+		t.Fatal(err)
+	}
+	r.gets(t, s, 4*page)
 }
 
 func TestDirectEndsWithItsRequest(t *testing.T) {
