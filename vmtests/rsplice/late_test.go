@@ -2,6 +2,7 @@ package rsplice
 
 import (
 	"bytes"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -97,6 +98,52 @@ func TestLateFillIsNotSeenInThePageCache(t *testing.T) {
 	if s.copied != before {
 		t.Error("the page was read again: the test has shown nothing")
 	}
+}
+
+// A fill whose task was killed may be writing still when nothing is left of it
+// that the kernel knows: its pages leave the page cache with the READ, too.
+func TestPagesOfAKilledFillLeaveTheCache(t *testing.T) {
+	need(t)
+	// A reader waits for its page, and not for the READ: it can be killed. The
+	// source is that of TestKilledFillOfAnUnsettledSource.
+	s, other := mountWith(t, keepCache, rsplice.InitFlag|initAsyncRead), mountWith(t, noFlush, initAsyncRead)
+	r := s.read(t, 0, guest.PageSize())
+	req := s.next(t)
+	var asked []request
+	s.killInAFill(t, req, other, func(req request) { asked = append(asked, req) })
+	fails(t, "reply", rsplice.Reply(s.device, req.unique, 1), unix.EBUSY)
+	// A reader that lives would ask for the pages again.
+	if err := r.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	s.whileServing(t, func() error { _ = r.cmd.Wait(); return nil })
+	moves(t, "pages in the cache before the READ ends", s.cached(t), nil, req.size/guest.PageSize())
+	if err := s.reply(req.unique, unix.EIO, nil); err != nil {
+		t.Fatalf("error reply: %v", err)
+	}
+	moves(t, "pages in the cache when it has ended", s.cached(t), nil, 0)
+	for _, req := range asked {
+		_ = other.replyData(req, req.size)
+	}
+	s.read(t, 0, guest.PageSize()).gets(t, s, guest.PageSize())
+}
+
+// cached is how many pages of the server's file are in the page cache, up to date
+// or not.
+func (s *server) cached(t *testing.T) int {
+	t.Helper()
+	var st guest.CacheStat
+	s.whileServing(t, func() error {
+		fd, err := unix.Open(s.file(), unix.O_RDONLY|unix.O_CLOEXEC, 0) // os.Open would poll
+		if err != nil {
+			return err
+		}
+		f := os.NewFile(uintptr(fd), s.file())
+		defer f.Close()
+		st, err = guest.Cachestat(f, 0, 0)
+		return err
+	})
+	return int(st.Cache)
 }
 
 // A reader's own memory cannot be taken away from a fill: read(2) returns when
