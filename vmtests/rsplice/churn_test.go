@@ -19,15 +19,21 @@ import (
 // What churn has seen, in all its threads.
 type churned struct {
 	Good, Bytes int            // reads, and bytes in them, that were verified
+	Ways        map[string]int // reads that were verified, by how
 	Errors      map[string]int // reads that failed, by error
 	Bad         []string       // what must never be
 }
+
+func newChurned() churned { return churned{Ways: map[string]int{}, Errors: map[string]int{}} }
 
 func (c *churned) add(other churned) {
 	c.Good += other.Good
 	c.Bytes += other.Bytes
 	for e, n := range other.Errors {
 		c.Errors[e] += n
+	}
+	for how, n := range other.Ways {
+		c.Ways[how] += n
 	}
 	c.Bad = append(c.Bad, other.Bad...)
 }
@@ -54,7 +60,7 @@ func churn(args string) error {
 				data: servedData(),
 				size: size, path: path, seen: &all[i],
 			}
-			c.seen.Errors = map[string]int{}
+			*c.seen = newChurned()
 			c.run(end)
 		})
 	}
@@ -118,15 +124,17 @@ func (c *churner) once(fd int, direct bool) {
 		c.mapped(fd, off/page*page)
 	case kind == 2 && !direct:
 		c.spliced(fd, off, n)
+	case kind <= 4 && direct:
+		c.pread("io_uring", uringPread, fd, off, n)
 	default:
-		c.pread(fd, off, n)
+		c.pread("pread", unix.Pread, fd, off, n)
 	}
 }
 
 // pread reads to memory that nobody else may write to afterwards.
-func (c *churner) pread(fd int, off int64, n int) {
+func (c *churner) pread(how string, read func(fd int, b []byte, off int64) (int, error), fd int, off int64, n int) {
 	b := bytes.Repeat([]byte{canary}, n)
-	got, err := unix.Pread(fd, b, off)
+	got, err := read(fd, b, off)
 	if err != nil {
 		c.failed(err)
 		for i := range b {
@@ -134,14 +142,14 @@ func (c *churner) pread(fd int, off int64, n int) {
 		}
 		time.Sleep(time.Duration(c.rng.IntN(3)) * time.Millisecond)
 		if !onlyCanary(b) {
-			c.bad("memory was written to after pread of %d at %d had failed with %v", n, off, err)
+			c.bad("memory was written to after %s of %d at %d had failed with %v", how, n, off, err)
 		}
 		return
 	}
-	c.verify("pread", b[:got], off)
+	c.verify(how, b[:got], off)
 	if c.rng.IntN(4) == 0 {
 		time.Sleep(time.Millisecond)
-		c.verify("pread, a moment later", b[:got], off)
+		c.verify(how+", a moment later", b[:got], off)
 	}
 }
 
@@ -152,6 +160,7 @@ func (c *churner) verify(how string, got []byte, off int64) {
 	}
 	c.seen.Good++
 	c.seen.Bytes += len(got)
+	c.seen.Ways[how]++
 }
 
 // mapped reads a page through a mapping; a page that cannot be read faults.

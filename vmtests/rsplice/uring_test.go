@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -26,7 +27,8 @@ type uring struct {
 // Places in params: offsets within the rings.
 const (
 	sqTail, sqMask, sqArray = 11, 12, 16
-	cqHead, cqMask, cqes    = 20, 22, 25
+	cqHead, cqTail          = 20, 21
+	cqMask, cqes            = 22, 25
 )
 
 func newUring() (*uring, error) {
@@ -83,9 +85,8 @@ func (u *uring) do(op byte, fd, in int, addr unsafe.Pointer, size int, off int64
 
 	*u.at(sqArray) = 0
 	*u.at(sqTail)++
-	const getEvents = 1
-	if _, _, no := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(u.fd), 1, 1, getEvents, 0, 0); no != 0 {
-		return 0, no
+	if err := u.wait(); err != nil {
+		return 0, err
 	}
 	entry := int(u.params[cqes]) + int(*u.at(cqHead)&*u.at(cqMask))*16
 	*u.at(cqHead)++
@@ -94,4 +95,21 @@ func (u *uring) do(op byte, fd, in int, addr unsafe.Pointer, size int, off int64
 	} else {
 		return int(res), nil
 	}
+}
+
+// wait submits what is in the queue and waits for its end, which a signal does not
+// put off.
+func (u *uring) wait() error {
+	const getEvents = 1
+	for submit := uintptr(1); atomic.LoadUint32(u.at(cqTail)) == *u.at(cqHead); {
+		n, _, no := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(u.fd), submit, 1, getEvents, 0, 0)
+		switch no {
+		case 0:
+			submit -= n
+		case unix.EINTR:
+		default:
+			return no
+		}
+	}
+	return nil
 }

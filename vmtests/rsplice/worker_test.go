@@ -15,6 +15,7 @@ import (
 // A worker is a thread of a server that answers each READ in another way.
 type worker struct {
 	server
+	t       *testing.T
 	rng     *rand.Rand
 	total   *tally
 	other   [2]int // a second pipe
@@ -27,7 +28,7 @@ type worker struct {
 
 func newWorker(t *testing.T, s *server, device int, rng *rand.Rand, total *tally) *worker {
 	t.Helper()
-	w := &worker{server: *s, rng: rng, total: total, other: newPipe(t), bad: t.Errorf}
+	w := &worker{server: *s, t: t, rng: rng, total: total, other: newPipe(t), bad: t.Errorf}
 	w.device = device
 	w.pipe = newPipe(t)
 	w.buf = make([]byte, len(s.buf))
@@ -75,6 +76,7 @@ func (w *worker) ways() map[string]func(req request) error {
 		"reply in a fill":  w.replyDuringFill,
 		"resend":           func(request) error { return w.resend() },
 		"nothing at first": func(request) error { time.Sleep(time.Millisecond); return nil },
+		"process killed":   w.processKilled,
 	}
 }
 
@@ -86,6 +88,9 @@ func names() []string {
 
 func (w *worker) answerSomehow(req request) {
 	name := names()[w.rng.IntN(len(names()))]
+	if w.rng.IntN(100) == 0 { // it takes as long as many others
+		name = "process killed"
+	}
 	err := w.ways()[name](req)
 	w.total.count(name, err)
 	if !expected(err) {
@@ -257,6 +262,18 @@ func (w *worker) claimsLeft(req request) error {
 	off := int64(w.rng.IntN(guest.PageSize()))
 	_, err := rsplice.Fill(w.pipe[0], w.sourceFD(), &off, 1+w.rng.IntN(req.size), 0)
 	return err
+}
+
+// processKilled lets another process begin an answer and be killed, which fills
+// nothing: the READ may have been sent again before it comes to that.
+func (w *worker) processKilled(req request) error {
+	steps := []string{"-c", "-cF", "-D", "-C"}[w.rng.IntN(4)]
+	what := "process killed after steps " + steps[1:]
+	if err := w.startServer(w.t, req, steps, w.near)(); err != nil {
+		what = "process killed: too late for the READ"
+	}
+	w.total.count(what, nil)
+	return nil
 }
 
 func (w *worker) hole(req request) error {
