@@ -19,7 +19,7 @@ import (
 const (
 	// sweepPages is the number of READs of one page that a sweep can have: more
 	// than there are places where a call can fail.
-	sweepPages = 300
+	sweepPages = 400
 	// maxSites is where a sweep that does not end is given up.
 	maxSites = 150
 )
@@ -112,7 +112,7 @@ func (f *faults) reset(t *testing.T) (failed bool) {
 
 // A faultyCall is one that is made to fail, and what comes before it.
 type faultyCall struct {
-	name   string
+	name   string // one that begins with reply or complete ends the READ if it succeeds
 	before func(t *testing.T, s *server, req request)
 	call   func(s *server, req request) error
 	sites  int // at least
@@ -153,6 +153,15 @@ func faultyCalls(t *testing.T, s *server) []faultyCall {
 			}
 		}, direct(disk), 5},
 		{"direct, direct I/O", nil, direct(raw), 4},
+		{"complete", nil, func(s *server, req request) error {
+			_, err := s.complete(req, req.size)
+			return err
+		}, 4},
+		{"complete, direct I/O", nil, func(s *server, req request) error {
+			off := req.off
+			_, err := rsplice.Complete(s.device, req.unique, raw, &off, req.size)
+			return err
+		}, 4},
 		{"reply", func(t *testing.T, s *server, req request) {
 			s.claim(t, req)
 			s.fill(t, req.off, req.size)
@@ -209,7 +218,8 @@ func (s *server) failOnce(t *testing.T, f *faults, c faultyCall, nth int, seen m
 		t.Errorf("%s, place %d: %v", c.name, nth, err)
 	}
 	s.drop(t)
-	answered := strings.HasPrefix(c.name, "reply") && err == nil
+	ends := strings.HasPrefix(c.name, "reply") || strings.HasPrefix(c.name, "complete")
+	answered := ends && err == nil
 	if err := s.replyData(req, req.size); (err == unix.ENOENT) != answered || err != nil && !answered {
 		t.Errorf("%s, place %d: reply: %v", c.name, nth, err)
 	}
@@ -220,24 +230,30 @@ func (s *server) failOnce(t *testing.T, f *faults, c faultyCall, nth int, seen m
 func testNoMemory(t *testing.T, want unix.Errno) {
 	f := newFaults(t)
 	other := newPipe(t)
+	near, _ := newSocket(t)
+	nonblock(t, near) // and without data: nothing is filled or completed by it
 	withRead(t, 0, func(s *server, req request) {
+		f.says(t, want, "claim and fill", func() error { _, err := rsplice.Direct(s.device, req.unique, near, nil, 1); return err })
+		f.says(t, want, "complete", func() error { _, err := rsplice.Complete(s.device, req.unique, near, nil, 1); return err })
 		s.claim(t, req)
-		for name, call := range map[string]func() error{
-			"claim": func() error { _, err := rsplice.Claim(s.device, req.unique, s.pipe[1], 1, 0); return err },
-			"fill":  func() error { _, err := rsplice.Fill(s.pipe[0], s.sourceFD(), nil, 1, 0); return err },
-			"move":  func() error { _, err := rsplice.Move(s.pipe[0], other[1], 1, 0); return err },
-		} {
-			seen := false
-			for nth, more := 1, true; more && nth < maxSites; nth++ {
-				var err error
-				more, err = f.during(t, nth, call)
-				seen = seen || err == want
-			}
-			if !seen {
-				t.Errorf("%s never says %v", name, want)
-			}
-		}
+		f.says(t, want, "claim", func() error { _, err := rsplice.Claim(s.device, req.unique, s.pipe[1], 1, 0); return err })
+		f.says(t, want, "fill", func() error { _, err := rsplice.Fill(s.pipe[0], s.sourceFD(), nil, 1, 0); return err })
+		f.says(t, want, "move", func() error { _, err := rsplice.Move(s.pipe[0], other[1], 1, 0); return err })
 	})
+}
+
+// says lets each place of a call fail, in one of which it must say why.
+func (f *faults) says(t *testing.T, want unix.Errno, name string, call func() error) {
+	t.Helper()
+	seen := false
+	for nth, more := 1, true; more && nth < maxSites; nth++ {
+		var err error
+		more, err = f.during(t, nth, call)
+		seen = seen || err == want
+	}
+	if !seen {
+		t.Errorf("%s never says %v", name, want)
+	}
 }
 
 // functions are those on the way of a call that the kernel marks as able to fail,
