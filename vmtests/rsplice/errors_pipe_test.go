@@ -3,6 +3,7 @@ package rsplice
 import (
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"testing"
 	"time"
@@ -109,9 +110,12 @@ func testSignal(t *testing.T, want unix.Errno) {
 	s, other, full := mount(t, 0), newPipe(t), fullPipe(t)
 	r := s.read(t, 0, int(s.size))
 	req := s.next(t)
-	s.claim(t, req)
 	near, _ := newSocket(t)
 	interrupting(t, unix.SIGUSR2)
+	fails(t, "claim and fill", signalled(t, func() (int, error) {
+		return rsplice.Direct(s.device, req.unique, near, nil, 1)
+	}), want)
+	s.claim(t, req)
 	for name, call := range map[string]func() (int, error){
 		"claim": func() (int, error) { return rsplice.Claim(s.device, req.unique, full[1], 1, 0) },
 		"fill":  func() (int, error) { return rsplice.Fill(other[0], s.sourceFD(), nil, 1, 0) },
@@ -191,16 +195,30 @@ func testNotificationPipe(t *testing.T, want unix.Errno) {
 }
 
 func testNoReader(t *testing.T, want unix.Errno) {
-	ignoreSIGPIPE(t)
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, unix.SIGPIPE)
+	t.Cleanup(func() { signal.Reset(unix.SIGPIPE) })
 	withRead(t, 0, func(s *server, req request) {
 		broken := newPipe(t)
 		unix.Close(broken[0])
 		_, err := rsplice.Claim(s.device, req.unique, broken[1], req.size, 0)
 		fails(t, "claim", err, want)
+		comes(t, caught, "claim")
 		s.claim(t, req)
 		_, err = rsplice.Move(s.pipe[0], broken[1], 1, 0)
 		fails(t, "move", err, want)
+		comes(t, caught, "move")
 	})
+}
+
+// comes waits for the signal of a call.
+func comes(t *testing.T, caught chan os.Signal, what string) {
+	t.Helper()
+	select {
+	case <-caught:
+	case <-time.After(prompt):
+		t.Errorf("%s: no signal", what)
+	}
 }
 
 func testReadOfEmptyBuffer(t *testing.T, want unix.Errno) {
@@ -209,6 +227,9 @@ func testReadOfEmptyBuffer(t *testing.T, want unix.Errno) {
 			t.Fatal(err)
 		}
 		s.claim(t, req)
+		file := open(t, filepath.Join(t.TempDir(), "file"), unix.O_WRONLY|unix.O_CREAT)
+		_, err := unix.Splice(s.pipe[0], nil, file, nil, len("front")+1, 0)
+		fails(t, "splice to a file", err, want)
 		b := make([]byte, 100)
 		n, err := unix.Read(s.pipe[0], b)
 		moves(t, "read of what is in front", n, err, len("front"))
