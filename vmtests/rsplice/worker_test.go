@@ -337,6 +337,12 @@ func (w *worker) errorDuringFill(req request) error {
 	if err := w.reply(req.unique, unix.EIO, nil); !expected(err) {
 		w.bad("error reply during a fill: %v", err)
 	}
+	if w.rng.IntN(2) == 0 { // data that the reader must not see any more
+		_, _ = unix.Write(w.far, make([]byte, 1+w.rng.IntN(req.size)))
+		<-done
+		w.drain()
+		return err
+	}
 	w.over(done)
 	return err
 }
