@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -11,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"text/tabwriter"
@@ -27,7 +25,15 @@ type mutant struct {
 	name, path string
 	rule       string // what is wrong with it
 	test       string // that must catch it
-	profile    string // of the kernel that the test needs
+	on         setting
+}
+
+// A setting is the kernel that a mutation applies to, and that its test needs.
+type setting struct {
+	kernel  string // and with it the series: patches/linux-<kernel>
+	profile string
+	also    string // a folder of patches on top of the series, or ""
+	more    string // on the kernel's command line, or ""
 }
 
 // mutants reads the patches of vmtests/rsplice/mutations.
@@ -37,21 +43,44 @@ func mutants(t *testing.T) []mutant {
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("%d mutations, %v", len(paths), err)
 	}
-	header := regexp.MustCompile(`(?m)^Subject: \[MUTATION\] (.+)\n\nCaught-by: (\S+)(?:\nProfile: (\S+))?$`)
 	var all []mutant
 	for _, path := range paths {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := header.FindSubmatch(text)
-		if m == nil {
-			t.Fatalf("%s: no Subject and Caught-by", path)
+		m, err := parseMutant(string(text))
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
 		}
-		name := strings.TrimSuffix(filepath.Base(path), ".patch")
-		all = append(all, mutant{name, path, string(m[1]), string(m[2]), cmp.Or(string(m[3]), config.Default)})
+		m.name, m.path = strings.TrimSuffix(filepath.Base(path), ".patch"), path
+		all = append(all, m)
 	}
 	return all
+}
+
+// parseMutant reads the head of a mutation: its subject, and "Name: value" lines.
+func parseMutant(text string) (mutant, error) {
+	head, _, _ := strings.Cut(text, "\n---\n")
+	mail, lines, _ := strings.Cut(head, "\n\n")
+	_, rule, _ := strings.Cut(mail, "Subject: [MUTATION] ")
+	m := mutant{rule: rule, on: setting{kernel: "6.12", profile: config.Default}}
+	fields := map[string]*string{
+		"Caught-by": &m.test, "Kernel": &m.on.kernel, "Profile": &m.on.profile,
+		"Patches": &m.on.also, "Append": &m.on.more,
+	}
+	for _, line := range strings.Split(lines, "\n") {
+		name, value, _ := strings.Cut(line, ": ")
+		field := fields[name]
+		if field == nil || value == "" {
+			return m, fmt.Errorf("%q: not a line of the head", line)
+		}
+		*field = value
+	}
+	if m.rule == "" || m.test == "" {
+		return m, errors.New("no Subject or no Caught-by")
+	}
+	return m, nil
 }
 
 // anchored makes the name of a test, or of a subtest, a pattern for it alone.
@@ -84,11 +113,24 @@ func (v verdictOf) by(test string) string {
 	return ""
 }
 
-// try runs a test on the series and what is patched on top, and returns the
-// exit code and the report.
-func try(t *testing.T, profile, test string, more ...string) (int, verdictOf) {
+// args are those of runvm that make the setting.
+func (on setting) args(t *testing.T) []string {
+	patches := filepath.Join(repository(t), "patches")
+	args := []string{"-kernel", on.kernel, "-profile", on.profile, "-patches", filepath.Join(patches, "linux-"+on.kernel)}
+	if on.also != "" {
+		args = append(args, "-patches", filepath.Join(repository(t), on.also))
+	}
+	if on.more != "" {
+		args = append(args, "-append", on.more)
+	}
+	return args
+}
+
+// try runs a test on a setting and what is patched on top, and returns the exit
+// code and the report.
+func try(t *testing.T, on setting, test string, more ...string) (int, verdictOf) {
 	t.Helper()
-	args := []string{"test", "-json", "-kernel", "6.12", "-profile", profile, "-patches", series(t)}
+	args := append([]string{"test", "-json"}, on.args(t)...)
 	for _, path := range more {
 		args = append(args, "-patches", path)
 	}
@@ -108,46 +150,46 @@ func try(t *testing.T, profile, test string, more ...string) (int, verdictOf) {
 	return cmd.ProcessState.ExitCode(), v
 }
 
-// passUnmutated sees the tests of a profile pass on the series as it is.
-func passUnmutated(t *testing.T, all []mutant, profile string) {
+// passUnmutated sees the tests of a setting pass on its series as it is.
+func passUnmutated(t *testing.T, all []mutant, on setting) {
 	t.Helper()
 	var tests []string
 	for _, m := range all {
-		if m.profile == profile {
+		if m.on == on {
 			top, _, _ := strings.Cut(m.test, "/")
 			tests = append(tests, top)
 		}
 	}
-	if code, v := try(t, profile, "^("+strings.Join(tests, "|")+")$"); code != 0 {
-		t.Fatalf("without a mutation, profile %s: exit code %d, %s", profile, code, v.Reason)
+	if code, v := try(t, on, "^("+strings.Join(tests, "|")+")$"); code != 0 {
+		t.Fatalf("without a mutation, %+v: exit code %d, %s", on, code, v.Reason)
 	}
 }
 
-// TestMutants builds a kernel for each mutation of the series and sees the test
+// TestMutants builds a kernel for each mutation of a series and sees the test
 // that it names fail, or the kernel crash or hang under it. The same tests pass
 // without the mutation.
 func TestMutants(t *testing.T) {
+	all := mutants(t)
 	if !*withMutants {
 		t.Skip("run it by make mutants")
 	}
-	all := mutants(t)
-	sound := map[string]bool{} // profiles under which the tests pass
+	sound := map[setting]bool{} // those with which the tests pass
 	var table strings.Builder
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
 	for _, m := range all {
 		t.Run(m.name, func(t *testing.T) {
-			if !sound[m.profile] {
-				passUnmutated(t, all, m.profile)
-				sound[m.profile] = true
+			if !sound[m.on] {
+				passUnmutated(t, all, m.on)
+				sound[m.on] = true
 			}
 			start := time.Now()
-			code, v := try(t, m.profile, anchored(m.test), m.path)
+			code, v := try(t, m.on, anchored(m.test), m.path)
 			by := v.by(m.test)
 			if code != 1 || by == "" {
 				t.Errorf("%s Not caught by %s: exit code %d, %s", m.rule, m.test, code, v.Reason)
 				by = "NOT CAUGHT"
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%.0f s\n", m.name, m.rule, by, time.Since(start).Seconds())
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.0f s\n", m.name, m.on.kernel, m.rule, by, time.Since(start).Seconds())
 		})
 	}
 	_ = w.Flush()

@@ -73,11 +73,9 @@ func TestLastFolioWithSmallBlocks(t *testing.T) {
 	}
 }
 
-// A folio with a block that is dirty is read in parts. Its other blocks must not be
-// filled, since the dirty one would be lost with the folio if that READ failed.
-func TestFolioWithADirtyBlock(t *testing.T) {
-	s := needBlocks(t, initWriteback)
-	page := int64(guest.PageSize())
+// keepOpen opens the file for as long as it is mounted.
+func (s *server) keepOpen(t *testing.T) int {
+	t.Helper()
 	fd := -1
 	s.whileServing(t, func() (err error) {
 		fd, err = unix.Open(s.file(), unix.O_RDWR|unix.O_CLOEXEC, 0)
@@ -91,6 +89,63 @@ func TestFolioWithADirtyBlock(t *testing.T) {
 		}()
 	})
 	s.afterUnmount = append(s.afterUnmount, func() { <-closed })
+	return fd
+}
+
+// giveUp has a READ fail while it is being filled, so that its folios are thrown
+// out of the page cache.
+func (s *server) giveUp(t *testing.T, req request) {
+	t.Helper()
+	s.claim(t, req)
+	f := s.fillLater(t, req)
+	if err := s.reply(req.unique, unix.EIO, nil); err != nil {
+		t.Fatalf("error reply: %v", err)
+	}
+	fails(t, "fill", f.ends(t), unix.ECANCELED)
+}
+
+// A folio that is given up is one that the kernel has begun to read, block by block
+// if it has several. It has to forget about that, or it complains.
+func TestFolioWithBlocksIsGivenUp(t *testing.T) {
+	s := needBlocks(t, 0)
+	r := s.read(t, 0, guest.PageSize())
+	s.giveUp(t, s.next(t))
+	r.gets(t, s, guest.PageSize())
+}
+
+// The same with a folio that is read because a part of its first block and a part of
+// its last one stay as they are when the rest is written.
+func TestFolioWithBlocksIsGivenUpByAWrite(t *testing.T) {
+	s := needBlocks(t, initWriteback)
+	fd := s.keepOpen(t)
+	b := make([]byte, guest.PageSize()-2)
+	_, _ = s.data.ReadAt(b, 1)
+	done := make(chan error, 1)
+	write := func() error {
+		_, err := unix.Pwrite(fd, b, 1)
+		return err
+	}
+	go func() { done <- write() }()
+	req := s.next(t)
+	if req.off != 0 || req.size != guest.PageSize() {
+		t.Fatalf("READ %d at %d: nothing is tested", req.size, req.off)
+	}
+	s.giveUp(t, req)
+	fails(t, "write whose READ failed", <-done, unix.EIO)
+	s.whileServing(t, write)
+	got := make([]byte, guest.PageSize())
+	if n, err := unix.Pread(fd, got, 0); n != len(got) || err != nil {
+		t.Errorf("read: %d, %v", n, err)
+	}
+	guest.Same(t, s.data, got, 0)
+}
+
+// A folio with a block that is dirty is read in parts. Its other blocks must not be
+// filled, since the dirty one would be lost with the folio if that READ failed.
+func TestFolioWithADirtyBlock(t *testing.T) {
+	s := needBlocks(t, initWriteback)
+	page := int64(guest.PageSize())
+	fd := s.keepOpen(t)
 	dirty := make([]byte, blockSize)
 	for i := range dirty {
 		dirty[i] = 'W'

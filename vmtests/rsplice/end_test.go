@@ -199,3 +199,44 @@ func TestKilledReaderKeepsItsMemoryUntilTheReply(t *testing.T) {
 		s.serve(t)
 	})
 }
+
+// freeMemory is how much memory nobody uses, in bytes.
+func freeMemory(t *testing.T) int {
+	t.Helper()
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		t.Fatal(err)
+	}
+	return int(info.Freeram) * int(info.Unit)
+}
+
+// Folios that were thrown out of the page cache belong to nobody when the fill that
+// wrote to them is over.
+func TestFoliosThatAreGivenUpAreFreed(t *testing.T) {
+	need(t)
+	s := mountSize(t, keepCache, rsplice.InitFlag|initAsyncRead, maxRead/guest.PageSize())
+	fd := s.keepOpen(t)
+	round := func() (given int) {
+		// asks for all, and waits for nothing
+		if err := unix.Fadvise(fd, 0, 0, unix.FADV_WILLNEED); err != nil {
+			t.Fatal(err)
+		}
+		for given < int(s.size) {
+			req := s.next(t)
+			s.giveUp(t, req)
+			given += req.size
+		}
+		return given
+	}
+	const all = 16 << 20
+	round() // the first one costs more
+	before, given := freeMemory(t), 0
+	for given < all {
+		given += round()
+	}
+	if lost := before - freeMemory(t); lost > all/2 {
+		t.Errorf("%d bytes were given up, and %d are gone", given, lost)
+	} else {
+		t.Logf("%d bytes were given up, %d less are free", given, lost)
+	}
+}

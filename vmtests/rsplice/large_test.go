@@ -32,9 +32,18 @@ func needLargeFolios(t *testing.T) {
 // told by /proc/kpageflags.
 func TestLargeFoliosAreFilled(t *testing.T) {
 	needLargeFolios(t)
+	t.Run("whole", func(t *testing.T) { fillLargeFolios(t, (*server).answer) })
+	t.Run("in pieces", func(t *testing.T) { fillLargeFolios(t, (*server).fillInPieces) })
+}
+
+func fillLargeFolios(t *testing.T, answer func(s *server, t *testing.T, req request)) {
 	s := mountSize(t, keepCache, rsplice.InitFlag, largePages)
 	r := s.read(t, 0, int(s.size))
-	s.answerAll(t)
+	for left := int(s.size); left > 0; {
+		req := s.next(t)
+		answer(s, t, req)
+		left -= req.size
+	}
 	r.gets(t, s, int(s.size))
 	if n := s.compound(t); n == 0 {
 		t.Error("no page of the file belongs to a large folio: nothing is tested")

@@ -186,6 +186,29 @@ func TestHugePagesAreFilled(t *testing.T) {
 	}
 }
 
+// fillInPieces is answer with fills of odd sizes, which begin and end anywhere.
+func (s *server) fillInPieces(t *testing.T, req request) {
+	t.Helper()
+	const piece = 4999
+	s.claim(t, req)
+	for done := 0; done < req.size; done += piece {
+		s.fill(t, req.off+int64(done), min(piece, req.size-done))
+	}
+	if err := rsplice.Reply(s.device, req.unique, req.size); err != nil {
+		t.Errorf("reply: %v", err)
+	}
+}
+
+// Memory that lies in one piece may be filled in several.
+func TestHugePagesAreFilledInPieces(t *testing.T) {
+	need(t)
+	s := mount(t, directIO)
+	s.margin, s.huge = alignedMargin, 1+3*guest.PageSize()
+	r := s.read(t, 0, int(s.size))
+	s.fillInPieces(t, s.next(t))
+	r.gets(t, s, int(s.size))
+}
+
 // A READ that is being filled is not sent again, it fails: its memory cannot be
 // taken from one server and given to another.
 func TestResendDuringAFillFailsTheRequest(t *testing.T) {
