@@ -49,7 +49,7 @@ func needBoth(t *testing.T) {
 	guest.Need(t)
 	guest.Since(t, guest.Release{Major: 6, Minor: 14}, "FUSE over io_uring")
 	if !rsplice.CanComplete() {
-		t.Skip("kernel has no rsplice(2)")
+		guest.Lacks(t, "rsplice.want", "rsplice(2)")
 	}
 	if err := os.WriteFile(ringParameter, []byte("1"), 0); err != nil {
 		t.Fatal(err)

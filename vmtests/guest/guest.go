@@ -3,6 +3,7 @@
 package guest
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"strconv"
@@ -77,6 +78,21 @@ func Sysctl(t testing.TB, name, value string) {
 	if err := os.WriteFile(path, []byte(value), 0); err != nil {
 		t.Fatalf("sysctl %s: %v", name, err)
 	}
+}
+
+// Modules are the files of those modules of the kernel that were loaded before the
+// first test, in that order.
+func Modules(t testing.TB) []string {
+	t.Helper()
+	var plan struct{ Modules []string }
+	b, err := os.ReadFile(planPath)
+	if err == nil {
+		err = json.Unmarshal(b, &plan)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plan.Modules
 }
 
 // Lacks ends a test that needs what the kernel has not: it is skipped, or fails if

@@ -1,7 +1,6 @@
 package rsplice
 
 import (
-	"encoding/json"
 	"errors"
 	"os"
 	"strconv"
@@ -93,15 +92,7 @@ func removeModule(t *testing.T, name string) {
 // loadModules loads what was loaded before the first test and is not there any more.
 func loadModules(t *testing.T) {
 	t.Helper()
-	var plan struct{ Modules []string }
-	b, err := os.ReadFile("/runvm/plan.json")
-	if err == nil {
-		err = json.Unmarshal(b, &plan)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range plan.Modules {
+	for _, path := range guest.Modules(t) {
 		fd := open(t, path, unix.O_RDONLY)
 		if err := unix.FinitModule(fd, "", 0); err != nil && !errors.Is(err, unix.EEXIST) {
 			t.Errorf("load %s: %v", path, err)

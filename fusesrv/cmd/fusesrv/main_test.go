@@ -130,30 +130,42 @@ func (p *program) endsWell() {
 	}
 }
 
+// readable makes a directory with a file f, and returns what is in that.
+func readable(t *testing.T) (dir, text string) {
+	t.Helper()
+	dir, text = t.TempDir(), strings.Repeat("read me ", 1000)
+	if err := os.WriteFile(filepath.Join(dir, "f"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir, text
+}
+
+// statistics asks the program for them, and returns them as it writes them, too.
+func (p *program) statistics(t *testing.T) (line []byte, s fusesrv.Stats) {
+	t.Helper()
+	p.signal(syscall.SIGUSR1)
+	line, err := p.out.ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, &s)
+	}
+	if err != nil {
+		t.Fatalf("statistics %s: %v", line, err)
+	}
+	return line, s
+}
+
 func TestSignals(t *testing.T) {
 	guest.Need(t)
 	for _, path := range fusesrv.Paths() {
 		t.Run(path.Name, func(t *testing.T) {
 			readtest.Need(t, path)
-			src := t.TempDir()
-			want := strings.Repeat("read me ", 1000)
-			if err := os.WriteFile(filepath.Join(src, "f"), []byte(want), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			src, want := readable(t)
 			p := startProgram(t, src, "-path", path.Name)
 			got, err := os.ReadFile(filepath.Join(p.mnt, "f"))
 			if err != nil || string(got) != want {
 				t.Errorf("read %d bytes of %d, %v", len(got), len(want), err)
 			}
-			p.signal(syscall.SIGUSR1)
-			line, err := p.out.ReadBytes('\n')
-			if err != nil {
-				t.Fatal(err)
-			}
-			var s fusesrv.Stats
-			if err := json.Unmarshal(line, &s); err != nil {
-				t.Errorf("statistics %s: %v", line, err)
-			}
+			line, s := p.statistics(t)
 			if path.InKernel && (s.Passed != 1 || s.Reads != 0) {
 				t.Errorf("statistics %s, want one file read by the kernel", line)
 			}
