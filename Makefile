@@ -28,7 +28,7 @@ test: check guest e2e ## everything: check, then guest tests, then runvm itself 
 guest: build ## the guest tests on the patched kernel, long ones left out (see conformance, suites)
 	./runvm test -short -kernel $(KERNEL) -patches $(PATCHES) $(WANT) -timeout 30m ./vmtests/... ./fusesrv/...
 
-conformance: build ## every case of every read path, over files, sockets and memory (FLAGS='-profile debug -append kmemleak=on')
+conformance: build ## every case of every read path, over files, sockets and memory (FLAGS=)
 	./runvm test -kernel $(KERNEL) -patches $(PATCHES) $(WANT) -memory 2048 -timeout 120m $(FLAGS) ./vmtests/fuseread
 
 RUN      = runs/$(shell date +%Y-%m-%dT%H.%M.%S)
