@@ -28,6 +28,9 @@ func readerCases() []Case {
 		about(everywhere(), true, map[string]func(t *testing.T, c config){
 			"ReadsPastTheCacheAreExact": readsPastTheCacheAreExact,
 		}),
+		about(onFiles(), true, map[string]func(t *testing.T, c config){
+			"CallsAreCounted": callsAreCounted,
+		}),
 		about(onFiles(), false, map[string]func(t *testing.T, c config){
 			"CopiedRangesAreExact": copiedRangesAreExact,
 		}))

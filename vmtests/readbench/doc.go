@@ -31,7 +31,8 @@
 //	copied-B/B        bytes that the CPU copied, in any process, for each byte that
 //	                  was read: the last copy, to the reader, included
 //	calls/READ        system calls of the server, fetching the READ included, as it
-//	                  counts them: those of the Go runtime are left out
+//	                  counts them, and as ptrace(2) does (CallsAreCounted of package
+//	                  readtest): those of the Go runtime are left out
 //	B/READ            bytes that a READ brought
 //	evicted-pages/MiB pages gone from the file's own cache after 1 MiB was read
 //	added-pages/MiB   pages that have come into it
