@@ -54,20 +54,46 @@ func hog(pages string, in io.Reader, out io.Writer) error {
 		return err
 	}
 	for done, taken := 0, before; taken-before < enough; done++ {
-		_, err := unix.Mmap(-1, 0, 1<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_POPULATE)
+		free, err := fieldOf("/proc/meminfo", "MemFree:")
 		if err != nil {
+			return err
+		}
+		if done%32 == 0 || free > plenty {
+			fmt.Fprintln(out, free>>10, "MiB are free")
+		}
+		if err := use(free); err != nil {
 			return err
 		}
 		if taken, err = stolen(); err != nil {
 			return err
 		}
-		if done%32 == 0 {
-			fmt.Fprintln(out, done, "MiB")
-		}
 	}
 	fmt.Fprintln(out, hogIsFull)
 	_, err = io.Copy(io.Discard, in)
 	return err
+}
+
+// plenty is so much free memory, in KiB, that huge pages of it are at hand.
+const plenty = 128 << 10
+
+// use takes a bit of the guest's memory, of which so many KiB are free: huge pages
+// while there is plenty, since small ones take a debug kernel minutes.
+func use(free int) error {
+	size := 1 << 20
+	if free > plenty {
+		size = 32 << 20
+	}
+	mem, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		return fmt.Errorf("mmap %d bytes: %w", size, err)
+	}
+	if free > plenty {
+		_ = unix.Madvise(mem, unix.MADV_HUGEPAGE) // without them it takes longer
+	}
+	if err := unix.Madvise(mem, unix.MADV_POPULATE_WRITE); err != nil {
+		return fmt.Errorf("MADV_POPULATE_WRITE: %w", err)
+	}
+	return nil
 }
 
 // stolen is how many pages the kernel has taken away so far.
