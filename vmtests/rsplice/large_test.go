@@ -52,33 +52,10 @@ func fillLargeFolios(t *testing.T, answer func(s *server, t *testing.T, req requ
 	}
 }
 
-// A short reply zeroes the rest of a large folio, all of its pages. With the
-// write-back cache that is not the end of the file but a hole in it.
+// A short reply zeroes the rest of a large folio, all of its pages.
 func TestShortReplyInALargeFolio(t *testing.T) {
 	needLargeFolios(t)
-	s := mountSize(t, keepCache, rsplice.InitFlag|initWriteback, largePages)
-	r := s.read(t, 0, int(s.size))
-	req := s.next(t)
-	for req.off < s.size/2 {
-		s.answer(t, req)
-		req = s.next(t)
-	}
-	have := guest.PageSize() + 100
-	if req.size <= 2*guest.PageSize() {
-		t.Fatalf("READ %d at %d: nothing is tested", req.size, req.off)
-	}
-	s.claim(t, req)
-	s.fill(t, req.off, req.size)
-	end := int(req.off) + have
-	if err := rsplice.Reply(s.device, req.unique, have); err != nil {
-		t.Fatalf("reply: %v", err)
-	}
-	if res := r.wait(t, s); res.n != int(s.size) {
-		t.Fatalf("read: %d, %v", res.n, res.errno)
-	}
-	mem := r.memory(t, s)[s.margin:]
-	guest.Same(t, s.data, mem[:end], 0)
-	guest.Zero(t, mem[end:int(req.off)+req.size], int64(end))
+	shortReplyInAHole(t, largePages)
 }
 
 // compound counts the pages of the file, all of which are in the page cache, that

@@ -53,6 +53,41 @@ func TestShortReplyHidesWhatIsBehind(t *testing.T) {
 	}
 }
 
+// Nor may what was filled into the pages behind that one.
+func TestShortReplyHidesAllPagesBehind(t *testing.T) {
+	need(t)
+	shortReplyInAHole(t, pagesOfFile)
+}
+
+// shortReplyInAHole fills all of a READ and announces a page and a bit. With the
+// write-back cache that is not the end of the file but a hole in it, so that
+// read(2) sees all that is behind: zeroes.
+func shortReplyInAHole(t *testing.T, pages int) {
+	s := mountSize(t, keepCache, rsplice.InitFlag|initWriteback, pages)
+	r := s.read(t, 0, int(s.size))
+	req := s.next(t)
+	for req.off < s.size/2 && req.off+int64(req.size) < s.size {
+		s.answer(t, req)
+		req = s.next(t)
+	}
+	have := guest.PageSize() + 100
+	if req.size < 4*guest.PageSize() {
+		t.Fatalf("READ %d at %d: nothing is tested", req.size, req.off)
+	}
+	s.claim(t, req)
+	s.fill(t, req.off, req.size)
+	end := int(req.off) + have
+	if err := rsplice.Reply(s.device, req.unique, have); err != nil {
+		t.Fatalf("reply: %v", err)
+	}
+	if res := r.wait(t, s); res.n != int(s.size) {
+		t.Fatalf("read: %d, %v", res.n, res.errno)
+	}
+	mem := r.memory(t, s)[s.margin:]
+	guest.Same(t, s.data, mem[:end], 0)
+	guest.Zero(t, mem[end:int(req.off)+req.size], int64(end))
+}
+
 func TestReplyMayAnnounceLessThanWasFilled(t *testing.T) {
 	each(t, func(t *testing.T, s *server) {
 		s.size = 99
