@@ -40,13 +40,15 @@ func (c *churned) add(other churned) {
 
 // churn is a process whose threads read a file in every way there is, verify
 // what they get, and print what they have seen. Its arguments are a seed, the
-// milliseconds to go on, the size of the file and its path.
+// milliseconds to go on, whether READs of one direct read are under way together,
+// the size of the file and its path.
 func churn(args string) error {
 	var seed uint64
 	var millis int
 	var size int64
 	var path string
-	if _, err := fmt.Sscanf(args, "%d %d %d %s", &seed, &millis, &size, &path); err != nil {
+	var async bool
+	if _, err := fmt.Sscanf(args, "%d %d %t %d %s", &seed, &millis, &async, &size, &path); err != nil {
 		return fmt.Errorf("churn %q: %w", args, err)
 	}
 	const threads = 4
@@ -58,7 +60,7 @@ func churn(args string) error {
 			c := churner{
 				rng:  rand.New(rand.NewPCG(seed, uint64(i))),
 				data: servedData(),
-				size: size, path: path, seen: &all[i],
+				size: size, path: path, async: async, seen: &all[i],
 			}
 			*c.seen = newChurned()
 			c.run(end)
@@ -77,7 +79,9 @@ type churner struct {
 	data pattern.Pattern
 	size int64
 	path string
-	seen *churned
+	// async says that nobody waits for one READ of a direct read to send the next.
+	async bool
+	seen  *churned
 }
 
 func (c *churner) run(end time.Time) {
@@ -125,6 +129,9 @@ func (c *churner) once(fd int, direct bool) {
 	case kind == 2 && !direct:
 		c.spliced(fd, off, n)
 	case kind <= 4 && direct:
+		if !c.async {
+			n = min(n, maxRead) // for the rest of a short one see repros/uring-short-direct
+		}
 		c.pread("io_uring", uringPread, fd, off, n)
 	default:
 		c.pread("pread", unix.Pread, fd, off, n)

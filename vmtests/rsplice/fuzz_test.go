@@ -167,7 +167,7 @@ func fuzzMount(t *testing.T, seed uint64, calls int, total *outcomes) {
 		servers.Go(func() { w.serveLate(stop, p, rng) })
 	}
 	// it cannot verify: what the fuzzer has filled may be anything
-	reader := as("churn", fmt.Sprintf("%d %d %d %s", seed, time.Hour.Milliseconds(), s.size, s.file()))
+	reader := as("churn", fmt.Sprintf("%d %d %t %d %s", seed, time.Hour.Milliseconds(), false, s.size, s.file()))
 	reader.Stdout = nil
 	if err := reader.Start(); err != nil {
 		t.Fatal(err)

@@ -107,10 +107,11 @@ func stressRound(t *testing.T, seed uint64, total *tally) {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	// with FUSE_ASYNC_DIO nobody waits for a READ of a direct read: its end, which
 	// may be put off, is a call
-	s := mountSize(t, 0, rsplice.InitFlag|rng.Uint64()&initAsyncDIO, stressPages)
+	async := rng.Uint64() & initAsyncDIO
+	s := mountSize(t, 0, rsplice.InitFlag|async, stressPages)
 	millis := 500 + rng.IntN(2500)
 	var out bytes.Buffer
-	reader := as("churn", fmt.Sprintf("%d %d %d %s", seed, millis, s.size, s.file()))
+	reader := as("churn", fmt.Sprintf("%d %d %t %d %s", seed, millis, async != 0, s.size, s.file()))
 	reader.Stdout = &out
 
 	stop := make(chan struct{})
@@ -118,8 +119,9 @@ func stressRound(t *testing.T, seed uint64, total *tally) {
 	nonblock(t, s.device) // what poll(2) says is there, another may have read
 	nonblock(t, clone)
 	var workers sync.WaitGroup
+	var again sync.RWMutex
 	for i, device := range []int{s.device, s.device, clone} {
-		w := newWorker(t, s, device, rand.New(rand.NewPCG(seed, uint64(i+1))), total)
+		w := newWorker(t, s, device, rand.New(rand.NewPCG(seed, uint64(i+1))), &again, total)
 		workers.Go(func() { w.work(stop) })
 	}
 	if err := reader.Start(); err != nil {

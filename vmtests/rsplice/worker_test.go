@@ -3,6 +3,7 @@ package rsplice
 import (
 	"errors"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,12 +24,17 @@ type worker struct {
 	far     int
 	disk    int // a block device with the contents of the file
 	rawDisk int // the same, O_DIRECT
-	bad     func(format string, args ...any)
+	// again is held, to read, by who fetches a READ, and by who has one that was
+	// sent again until it is answered. If that were sent once more, two workers
+	// would have it by the same unique; both would claim and fill it, each as if
+	// it were alone.
+	again *sync.RWMutex
+	bad   func(format string, args ...any)
 }
 
-func newWorker(t *testing.T, s *server, device int, rng *rand.Rand, total *tally) *worker {
+func newWorker(t *testing.T, s *server, device int, rng *rand.Rand, again *sync.RWMutex, total *tally) *worker {
 	t.Helper()
-	w := &worker{server: *s, t: t, rng: rng, total: total, other: newPipe(t), bad: t.Errorf}
+	w := &worker{server: *s, t: t, rng: rng, again: again, total: total, other: newPipe(t), bad: t.Errorf}
 	w.device = device
 	w.pipe = newPipe(t)
 	w.buf = make([]byte, len(s.buf))
@@ -47,17 +53,42 @@ func (w *worker) work(stop chan struct{}) {
 		default:
 		}
 		w.openFlags = []uint32{0, keepCache, directIO}[w.rng.IntN(3)]
-		req, is, err := w.handle(10 * time.Millisecond)
+		poll := []unix.PollFd{{Fd: int32(w.device), Events: unix.POLLIN}}
+		_, _ = unix.Poll(poll, 10) // ms; what comes of it is told by the next one
+		err := w.one()
 		switch {
 		case errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENOTCONN), errors.Is(err, unix.EPERM):
 			time.Sleep(10 * time.Millisecond)
 		case err != nil && !errors.Is(err, unix.ETIMEDOUT) && !expected(err):
 			w.bad("worker: %v", err)
 			return
-		case is && req.size > 0:
-			w.answerSomehow(req)
 		}
 	}
+}
+
+// one answers a request, if there is one.
+func (w *worker) one() error {
+	w.again.RLock()
+	req, is, err := w.handle(0)
+	if req.unique&uniqueResend == 0 {
+		w.again.RUnlock()
+	} else {
+		defer w.again.RUnlock()
+	}
+	if is && req.size > 0 {
+		w.answerSomehow(req)
+	}
+	return err
+}
+
+// resendAll has all READs sent again that are with a worker, unless there is one
+// among them that was.
+func (w *worker) resendAll() error {
+	if !w.again.TryLock() {
+		return unix.EAGAIN
+	}
+	defer w.again.Unlock()
+	return w.resend()
 }
 
 // ways are what a worker does with a READ. Each may leave it unanswered.
@@ -74,7 +105,7 @@ func (w *worker) ways() map[string]func(req request) error {
 		"hole":             w.hole,
 		"error in a fill":  w.errorDuringFill,
 		"reply in a fill":  w.replyDuringFill,
-		"resend":           func(request) error { return w.resend() },
+		"resend":           func(request) error { return w.resendAll() },
 		"nothing at first": func(request) error { time.Sleep(time.Millisecond); return nil },
 		"process killed":   w.processKilled,
 	}
@@ -127,13 +158,11 @@ func (w *worker) empty(p [2]int, answered bool) {
 	}
 }
 
-// claim claims size bytes of a READ. One that has been sent again twice has the
-// same unique both times: whoever has not heard of the second time may find that
-// somebody else has claimed what there is.
+// claim claims size bytes of a READ.
 func (w *worker) claim(req request, size int) error {
 	n, err := rsplice.Claim(w.device, req.unique, w.pipe[1], size, 0)
 	if err == nil && n < size {
-		err = unix.ENOENT
+		w.bad("claim: %d of %d", n, size)
 	}
 	return err
 }
