@@ -67,39 +67,70 @@ func testSourceAlignment(t *testing.T, want unix.Errno) {
 		_, err = rsplice.Fill(s.pipe[0], disk, &off, 100, 0)
 		fails(t, "fill of odd length", err, want)
 	})
-	oddGap(t, want)
+	unfitMemory(t, want)
 }
 
-// oddGap reads to parts of memory that do not meet between two sectors, which
-// block devices may not look at. A file on tmpfs would take them.
-func oddGap(t *testing.T, want unix.Errno) {
+// unfitMemory reads to parts of memory that do not meet between two pages, and to
+// memory that begins elsewhere in a page than what is read from the source. Block
+// devices may not look at either. A file on tmpfs would take them.
+func unfitMemory(t *testing.T, want unix.Errno) {
 	t.Helper()
-	const odd = 100
 	page := guest.PageSize()
-	s := mount(t, directIO)
 	mem, err := unix.Mmap(-1, 0, 2*page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
 		t.Fatal(err)
 	}
-	parts := [][]byte{mem[:odd], mem[page : 2*page-odd]}
-	done := make(chan error, 1)
-	go func() { done <- readParts(s.file(), parts) }()
-	req := s.next(t)
-	source, err := unix.Open(s.source.Name(), unix.O_RDONLY|unix.O_CLOEXEC|unix.O_DIRECT, 0)
+	for what, c := range map[string]struct {
+		off   int64
+		parts [][]byte
+	}{
+		"parts that do not meet between sectors": {0, [][]byte{mem[:100], mem[page : 2*page-100]}},
+		"parts that do not meet between pages":   {0, [][]byte{mem[:512], mem[page : 2*page-512]}},
+		"memory that begins within a page":       {0, [][]byte{mem[512 : 512+page]}},
+		"a source that begins within a page":     {512, [][]byte{mem[:page]}},
+	} {
+		s := mount(t, directIO)
+		done := make(chan error, 1)
+		go func() { done <- readParts(s.file(), c.parts) }()
+		req := s.next(t)
+		source := open(t, s.source.Name(), unix.O_RDONLY|unix.O_DIRECT)
+		for name, fd := range map[string]int{"a file": source, "a disk": s.newLoop(t, unix.O_DIRECT)} {
+			off := c.off
+			_, err := rsplice.Direct(s.device, req.unique, fd, &off, req.size)
+			fails(t, what+", from "+name, err, want)
+		}
+		if err := s.replyData(req, req.size); err != nil {
+			t.Errorf("reply: %v", err)
+		}
+		s.whileServing(t, func() error { return <-done })
+		if err := s.data.Check(bytes.Join(c.parts, nil), 0); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Memory may begin where the source's page does, too.
+func TestDirectIOFitsPageByPage(t *testing.T) {
+	need(t)
+	const at = 512
+	page := guest.PageSize()
+	mem, err := unix.Mmap(-1, 0, 2*page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Close(source)
-	for name, fd := range map[string]int{"a file": source, "a disk": s.newLoop(t, unix.O_DIRECT)} {
-		var off int64
-		_, err := rsplice.Direct(s.device, req.unique, fd, &off, req.size)
-		fails(t, "parts that do not meet between sectors, from "+name, err, want)
-	}
-	if err := s.replyData(req, req.size); err != nil {
+	defer unix.Munmap(mem)
+	s := mount(t, directIO)
+	done := make(chan error, 1)
+	go func() { done <- readParts(s.file(), [][]byte{mem[at : at+page]}) }()
+	req := s.next(t)
+	off := int64(at)
+	n, err := rsplice.Direct(s.device, req.unique, s.newLoop(t, unix.O_DIRECT), &off, req.size)
+	moves(t, "claim and fill", n, err, page)
+	if err := rsplice.Reply(s.device, req.unique, req.size); err != nil {
 		t.Errorf("reply: %v", err)
 	}
 	s.whileServing(t, func() error { return <-done })
-	if err := s.data.Check(append(bytes.Clone(parts[0]), parts[1]...), 0); err != nil {
+	if err := s.data.Check(mem[at:at+page], at); err != nil {
 		t.Error(err)
 	}
 }
@@ -112,7 +143,7 @@ func readParts(name string, parts [][]byte) error {
 	}
 	defer unix.Close(fd)
 	n, err := unix.Preadv(fd, parts, 0)
-	if want := len(parts[0]) + len(parts[1]); err == nil && n != want {
+	if want := len(bytes.Join(parts, nil)); err == nil && n != want {
 		err = fmt.Errorf("read %d bytes, want %d", n, want)
 	}
 	return err
