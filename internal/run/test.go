@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -52,16 +53,21 @@ func (c *Conductor) finish(ctx context.Context, g Guest, built *Built, progs *pr
 func (c *Conductor) prepare(ctx context.Context, p Plan) (*Built, *programs, error) {
 	var built *Built
 	var progs *programs
+	var wrong error
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
 		progs, err = c.programs(gctx, p)
 		return err
 	})
-	group.Go(func() (err error) {
-		built, err = c.Build(gctx, p.Kernel)
-		return err
+	group.Go(func() error {
+		built, wrong = c.Build(gctx, p.Kernel)
+		return wrong
 	})
-	if err := group.Wait(); err != nil {
+	err := group.Wait()
+	if errors.Is(wrong, ErrUsage) { // no matter which of the two was first
+		err = wrong
+	}
+	if err != nil {
 		return nil, nil, err
 	}
 	return built, progs, nil
