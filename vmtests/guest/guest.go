@@ -114,7 +114,8 @@ func Seed(t testing.TB, name string) uint64 {
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
-	t.Logf("seed %d: -append %s=%d takes the same decisions", seed, name, seed)
+	// Not by t.Log: the first thing that a failed test logs is taken for its reason.
+	fmt.Printf("seed %d: -append %s=%d takes the same decisions\n", seed, name, seed)
 	return seed
 }
 

@@ -59,10 +59,10 @@ func TestStress(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	total.log(t)
 	if total.seen.Good == 0 {
 		t.Error("no read has succeeded: the test has shown nothing")
 	}
+	total.log(t)
 }
 
 // stressRounds bounds how long a lane goes on for a read that succeeds: on a slow
