@@ -32,7 +32,8 @@ func abCommand() *cli.Command {
 		ArgsUsage: "[PACKAGE | SCRIPT | PROGRAM]...",
 		Description: "Builds the kernel with -patches and a base, by default the same kernel without\n" +
 			"them, runs the tests on both by turns and prints what changed: tests that newly\n" +
-			"fail or pass, new and gone complaints of the kernel, flaky tests, benchmarks.\n\n" +
+			"fail or pass, new and gone complaints of the kernel, flaky tests, benchmarks.\n" +
+			"-deterministic guests run one on each CPU, unless they write to a disk.\n\n" +
 			"Exit codes: 0 nothing is worse, 1 a regression, 125 a side has no verdict.",
 		Flags:                     slices.Concat(flags, repeatedFlags(), kernelFlags(), guestFlags()),
 		OnUsageError:              onUsageError,

@@ -29,7 +29,7 @@ func benchCommand() *cli.Command {
 	const category = "benchmarks"
 	flags := []cli.Flag{
 		&cli.StringFlag{Name: "bench", Value: ".", Category: category, Usage: "run benchmarks that match `REGEXP`, as go test does"},
-		&cli.IntFlag{Name: "count", Value: 2, Category: category, Usage: "run them `N` times in guests whose time counts instructions, each with a seed of its own"},
+		&cli.IntFlag{Name: "count", Value: 2, Category: category, Usage: "run them `N` times in guests whose time counts instructions, each with a seed of its own, one on each CPU"},
 		&cli.IntFlag{Name: "timed", Category: category, Usage: "run them `N` times more in guests that go by the clock (10 for figures to rely on)"},
 		&cli.StringFlag{Name: "line", Value: "path", Category: category, Usage: "`KEY` of names, as in Read/KEY=copy, whose values are lines of a plot"},
 		&cli.StringFlag{Name: "x", Value: "size", Category: category, Usage: "`KEY` whose values are the x axis"},

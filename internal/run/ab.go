@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/runvm/runvm/internal/compare"
@@ -60,13 +61,9 @@ func (c *Conductor) AB(ctx context.Context, ab AB) (*compare.Result, error) {
 	if ab, err = c.sameSource(ctx, ab); err != nil {
 		return nil, err
 	}
-	sides := [2]struct {
-		name string
-		prepared
-		runs []compare.Run
-	}{
-		{name: "base", prepared: prepared{plan: ab.Base, progs: progs}},
-		{name: "patched", prepared: prepared{plan: ab.Patched, progs: progs}},
+	sides := [2]turn{
+		{"base", prepared{plan: ab.Base, progs: progs}},
+		{"patched", prepared{plan: ab.Patched, progs: progs}},
 	}
 	for i := range sides {
 		s := &sides[i]
@@ -78,23 +75,31 @@ func (c *Conductor) AB(ctx context.Context, ab AB) (*compare.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	for n := 1; n <= ab.Count; n++ {
-		for i := range sides {
-			s := &sides[i]
-			if n > 1 {
-				s.plan.Guest.Seed++ // with the same one a deterministic guest would do the same
-			}
-			name := fmt.Sprintf("%s-%d", s.name, n)
-			run, err := c.compared(ctx, &s.prepared, filepath.Join(dir, name))
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", name, err)
-			}
-			s.runs = append(s.runs, run)
-			c.say("%s of %d: %s", name, ab.Count, inShort(run.Report))
+	runs, err := c.turns(ctx, dir, inPairs(sides, ab.Count))
+	if err != nil {
+		return nil, err
+	}
+	var base, patched []compare.Run
+	for pair := range slices.Chunk(runs, 2) {
+		base, patched = append(base, pair[0]), append(patched, pair[1])
+	}
+	result := compare.Sides(base, patched, ab.Threshold)
+	return result, writeJSON(filepath.Join(dir, abFile), result)
+}
+
+// inPairs are count turns of each of sides, by turns, with the same seed for
+// both and another for each pair: with the same one deterministic guests would
+// do the same.
+func inPairs(sides [2]turn, count int) []turn {
+	var all []turn
+	for n := range count {
+		for _, t := range sides {
+			t.name = fmt.Sprintf("%s-%d", t.name, n+1)
+			t.plan.Guest.Seed += int64(n)
+			all = append(all, t)
 		}
 	}
-	result := compare.Sides(sides[0].runs, sides[1].runs, ab.Threshold)
-	return result, writeJSON(filepath.Join(dir, abFile), result)
+	return all
 }
 
 // sameSource makes the base of an AB the source that is found for the patched

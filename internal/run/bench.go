@@ -53,38 +53,29 @@ func (b *Bench) Check() error {
 	if b.Counted+b.Timed == 0 {
 		return usagef("-count 0 and -timed 0: nothing would run")
 	}
-	for _, p := range b.plans() {
-		if err := p.plan.Check(); err != nil {
+	counted, timed := b.plans()
+	for _, t := range slices.Concat(counted, timed) {
+		if err := t.plan.Check(); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// A benchRun is one run of a Bench.
-type benchRun struct {
-	name string
-	plan Plan
-}
-
-// plans are the runs: those that count and those that take the time by turns,
-// so that what else goes on on this machine meets all of them.
-func (b *Bench) plans() []benchRun {
-	var all []benchRun
-	for n := 1; n <= max(b.Counted, b.Timed); n++ {
-		if n <= b.Counted {
-			p := b.Plan
-			p.Guest.Deterministic, p.Guest.Seed = true, b.Plan.Guest.Seed+int64(n-1)
-			p.Command = append(slices.Clone(p.Command), "-deterministic", "-seed", fmt.Sprint(p.Guest.Seed))
-			all = append(all, benchRun{fmt.Sprintf("counted-%d", n), p})
-		}
-		if n <= b.Timed {
-			p := b.Plan
-			p.Guest.Deterministic = false
-			all = append(all, benchRun{fmt.Sprintf("timed-%d", n), p})
-		}
+// plans are the runs that count, and those that take the time.
+func (b *Bench) plans() (counted, timed []turn) {
+	for n := range b.Counted {
+		p := b.Plan
+		p.Guest.Deterministic, p.Guest.Seed = true, b.Plan.Guest.Seed+int64(n)
+		p.Command = append(slices.Clone(p.Command), "-deterministic", "-seed", fmt.Sprint(p.Guest.Seed))
+		counted = append(counted, turn{name: fmt.Sprintf("counted-%d", n+1), prepared: prepared{plan: p}})
 	}
-	return all
+	for n := range b.Timed {
+		p := b.Plan
+		p.Guest.Deterministic = false
+		timed = append(timed, turn{name: fmt.Sprintf("timed-%d", n+1), prepared: prepared{plan: p}})
+	}
+	return counted, timed
 }
 
 // Bench builds the kernel and runs the benchmarks on it. An error means that
@@ -93,27 +84,30 @@ func (c *Conductor) Bench(ctx context.Context, b Bench) (*Benched, error) {
 	if err := b.Check(); err != nil {
 		return nil, err
 	}
-	s := prepared{plan: b.Plan}
-	var err error
-	if s.progs, err = c.programs(ctx, b.Plan); err != nil {
+	progs, err := c.programs(ctx, b.Plan)
+	if err != nil {
 		return nil, err
 	}
-	if s.built, err = c.again().Build(ctx, b.Plan.Kernel); err != nil {
+	built, err := c.again().Build(ctx, b.Plan.Kernel)
+	if err != nil {
 		return nil, err
 	}
 	done := &Benched{}
 	if done.Dir, err = c.runDir(b.Out, time.Now()); err != nil {
 		return nil, err
 	}
-	runs := b.plans()
-	for i, r := range runs {
-		s.plan = r.plan
-		run, err := c.compared(ctx, &s, filepath.Join(done.Dir, r.name))
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", r.name, err)
+	counted, timed := b.plans()
+	for _, all := range [][]turn{counted, timed} {
+		for i := range all {
+			all[i].built, all[i].progs = built, progs
 		}
-		c.say("%s (%d of %d): %s", r.name, i+1, len(runs), inShort(run.Report))
-		done.add(run.Report, run.Figures)
+		runs, err := c.turns(ctx, done.Dir, all)
+		if err != nil {
+			return nil, err
+		}
+		for _, run := range runs {
+			done.add(run.Report, run.Figures)
+		}
 	}
 	return done, writeWhole(filepath.Join(done.Dir, FiguresFile), []byte(done.Text))
 }

@@ -40,9 +40,18 @@ type Conductor struct {
 	// Out receives live results, Err remarks; nil is nowhere.
 	Out, Err io.Writer
 
-	mu     sync.Mutex
+	mu     sync.Mutex // also one remark at a time
 	stages []verdict.Stage
-	waits  sync.Once // that a deterministic guest waits for its disk is said once
+	first  *Conductor // that this one is again; nil for itself
+	waits  sync.Once  // that a deterministic guest waits for its disk is said once
+}
+
+// origin is the conductor that all are again which carry out one plan of a user.
+func (c *Conductor) origin() *Conductor {
+	if c.first != nil {
+		return c.first
+	}
+	return c
 }
 
 // stage runs f as the stage name: it is timed and named in f's error. The
@@ -73,9 +82,13 @@ func (c *Conductor) timed(s verdict.Stage) {
 
 // say writes a remark to Err.
 func (c *Conductor) say(format string, args ...any) {
-	if c.Err != nil {
-		fmt.Fprintf(c.Err, format+"\n", args...)
+	if c.Err == nil {
+		return
 	}
+	origin := c.origin()
+	origin.mu.Lock()
+	defer origin.mu.Unlock()
+	fmt.Fprintf(c.Err, format+"\n", args...)
 }
 
 // Needs lists what the machine must have to build (or only boot) k.

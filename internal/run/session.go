@@ -27,7 +27,7 @@ func (c *Conductor) again() *Conductor {
 	return &Conductor{
 		Cache: c.Cache, Dir: c.Dir, Sh: c.Sh, Progress: c.Progress, Patches: c.Patches,
 		Host: c.Host, KernelOrg: c.KernelOrg,
-		Err: c.Err,
+		Err: c.Err, first: c.origin(),
 	}
 }
 

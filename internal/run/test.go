@@ -280,7 +280,7 @@ func (c *Conductor) boot(ctx context.Context, g Guest, built *Built, progs *prog
 			return "", context.Cause(ctx)
 		}
 		if result.DiskWaits {
-			c.waits.Do(func() {
+			c.origin().waits.Do(func() {
 				c.say("disk: QEMU has no io_uring here, so the guest waits for the host: figures of one seed differ")
 			})
 		}
