@@ -5,13 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/BurntSushi/toml"
 	"golang.org/x/perf/benchfmt"
+	"golang.org/x/perf/benchmath"
 	"golang.org/x/perf/benchproc"
+
+	"github.com/runvm/runvm/internal/figure"
 )
 
 // A Bar is a claim about figures: that one of a benchmark is at most so many
@@ -30,6 +33,8 @@ type Bar struct {
 	Unit string
 	// Most is the largest ratio (or figure, without Than) that meets the bar.
 	Most *float64
+	// Cells is how many benchmarks it is about at least; 0 is 1.
+	Cells int
 
 	filter *benchproc.Filter
 	than   []Pair
@@ -58,6 +63,9 @@ func Bars(data []byte) ([]Bar, error) {
 }
 
 func (b *Bar) parse() (err error) {
+	if b.Cells < 0 {
+		return fmt.Errorf("cells: %d is less than 0", b.Cells)
+	}
 	if b.Claim == "" || b.Of == "" || b.Unit == "" || b.Most == nil {
 		return errors.New("claim, of, unit and most are needed")
 	}
@@ -81,13 +89,14 @@ type Finding struct {
 	// with what it is compared with.
 	Of string
 	// Figure is its ratio, or figure without Than.
-	Figure float64
-	// Met counts the benchmarks that meet the bar, All those that were measured.
-	Met, All int
+	Figure figure.Median
+	// Met counts the benchmarks that meet the bar, Sure those whose whole interval
+	// does, All those that were measured.
+	Met, Sure, All int
 }
 
-// OK tells whether all that was measured, and that is something, meets the bar.
-func (f *Finding) OK() bool { return f.All > 0 && f.Met == f.All }
+// OK tells whether all that was measured, and that is what was to be, meets the bar.
+func (f *Finding) OK() bool { return f.All >= max(f.Bar.Cells, 1) && f.Met == f.All }
 
 // Check holds bars against s.
 func (s *Set) Check(bars []Bar) []Finding {
@@ -99,53 +108,91 @@ func (s *Set) Check(bars []Bar) []Finding {
 }
 
 func (s *Set) check(b *Bar) Finding {
-	f := Finding{Bar: b, Figure: math.Inf(-1)}
+	f := Finding{Bar: b}
 	for _, row := range s.Rows {
 		// The filter asks for no file and no unit, so that it is all or nothing.
 		match, err := b.filter.Match(&benchfmt.Result{Name: benchfmt.Name(row.Name)})
-		figure, ok := s.ratio(row, b)
+		ratio, ok := s.ratio(row, b)
 		if err != nil || !match.All() || !ok {
 			continue
 		}
 		f.All++
-		if figure <= *b.Most {
+		if ratio.Center <= *b.Most {
 			f.Met++
 		}
-		if figure > f.Figure {
-			f.Figure, f.Of = figure, row.Name
+		if ratio.N >= figure.MinInterval && ratio.Hi <= *b.Most {
+			f.Sure++
+		}
+		if f.All == 1 || ratio.Center > f.Figure.Center {
+			f.Figure, f.Of = ratio, row.Name
 		}
 	}
 	return f
 }
 
 // ratio is what b is about for row; false when that was not measured.
-func (s *Set) ratio(row *Row, b *Bar) (float64, bool) {
+func (s *Set) ratio(row *Row, b *Bar) (figure.Median, bool) {
 	own, ok := row.Medians[b.Unit]
 	if !ok || b.Than == "" {
-		return own.Center, ok
+		return own, ok
 	}
 	name := row.with(b.than)
 	for _, other := range s.Rows {
 		if m, ok := other.Medians[b.Unit]; ok && other.Name == name && other.Program == row.Program && other != row && m.Center > 0 {
-			return own.Center / m.Center, true
+			return s.compared(row, other, b.Unit), true
 		}
 	}
-	return 0, false
+	return figure.Median{}, false
 }
 
-// Findings writes a line for each finding.
+// compared is the median of the ratios of two benchmarks, each within one run, for
+// what makes runs differ is the same for both; where one of them has not run as
+// often as others have, the ratio of their medians.
+func (s *Set) compared(row, other *Row, unit string) figure.Median {
+	own, others := s.table.Values[figure.Key{Program: row.Program, Name: row.Name, Unit: unit}],
+		s.table.Values[figure.Key{Program: other.Program, Name: other.Name, Unit: unit}]
+	if len(own) < s.runs(unit) || len(others) < s.runs(unit) || slices.Contains(others, 0) {
+		ratio := row.Medians[unit].Center / other.Medians[unit].Center
+		return figure.Median{N: 1, Center: ratio, Lo: ratio, Hi: ratio}
+	}
+	ratios := make([]float64, len(own))
+	for i := range own {
+		ratios[i] = own[i] / others[i]
+	}
+	return figure.Of(benchmath.NewSample(ratios, &benchmath.DefaultThresholds))
+}
+
+// runs is how often the benchmarks that give a unit have run.
+func (s *Set) runs(unit string) int {
+	most := 0
+	for _, row := range s.Rows {
+		most = max(most, row.Medians[unit].N)
+	}
+	return most
+}
+
+// Findings writes a line for each finding: the worst figure with its interval, and
+// in how many benchmarks the bar is met, and is with all of the interval.
 func Findings(w io.Writer, all []Finding) error {
 	var b bytes.Buffer
 	tw := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
 	for i := range all {
 		f := &all[i]
+		word, interval, sure := "met", "", ""
 		switch {
 		case f.All == 0:
-			fmt.Fprintf(tw, "unknown\t\t%s\tnot measured\n", clean(f.Bar.Claim))
-		default:
-			word := map[bool]string{true: "met", false: "MISSED"}[f.OK()]
-			fmt.Fprintf(tw, "%s\t%.3f\t%s\t≤ %g in %d of %d, worst %s\n", word, f.Figure, clean(f.Bar.Claim), *f.Bar.Most, f.Met, f.All, clean(f.Of))
+			fmt.Fprintf(tw, "unknown\t\t\t%s\tnot measured\n", clean(f.Bar.Claim))
+			continue
+		case f.Met < f.All:
+			word = "MISSED"
+		case !f.OK():
+			word = fmt.Sprintf("unknown: %d of %d", f.All, f.Bar.Cells)
 		}
+		if f.Figure.N >= figure.MinInterval {
+			interval, sure = fmt.Sprintf("%.3f to %.3f", f.Figure.Lo, f.Figure.Hi), fmt.Sprintf(", surely in %d", f.Sure)
+		}
+		fmt.Fprintf(tw, "%s\t%.3f\t%s\t%s\t≤ %g in %d of %d%s, worst %s\n", word, f.Figure.Center, interval,
+			clean(f.Bar.Claim), *f.Bar.Most, f.Met, f.All, sure, clean(f.Of))
 	}
 	tw.Flush()
 	_, err := w.Write(b.Bytes())

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"encoding/xml"
+	"fmt"
 	"image/png"
 	"io"
 	"math"
@@ -126,6 +127,25 @@ func TestOnePointIsNoPicture(t *testing.T) {
 }
 
 // TestLevelLinesAreDrawn: an axis of one value has two ends all the same.
+// TestLinesOfNothingAreInTheLegendAlone: they would stretch a logarithmic axis, or
+// there could be none.
+func TestLinesOfNothingAreInTheLegendAlone(t *testing.T) {
+	s := New(Layout{Line: "path", X: "size"})
+	text := "BenchmarkRead/path=copy/size=4KiB 1 4000 instr\nBenchmarkRead/path=copy/size=1MiB 1 200 instr\n" +
+		"BenchmarkRead/path=none/size=4KiB 1 0 instr\nBenchmarkRead/path=none/size=1MiB 1 3.4 instr\n"
+	if err := s.Add("reads", strings.NewReader(text)); err != nil {
+		t.Fatal(err)
+	}
+	p, err := s.Picture("instr")
+	if err != nil || !p.log || p.panels[0][0].Y.Min < 100 {
+		t.Fatalf("%v; want a logarithmic axis from 200 on: %+v", err, p)
+	}
+	var b bytes.Buffer
+	if err := p.SVG(&b); err != nil || !strings.Contains(b.String(), "none (3.4)") {
+		t.Errorf("%v: the legend does not say that none has 3.4 at most", err)
+	}
+}
+
 func TestLevelLinesAreDrawn(t *testing.T) {
 	p, err := set(t).Picture("B/B")
 	if err != nil || p == nil {
@@ -172,10 +192,10 @@ func TestBarsAreHeldAgainstTheWorst(t *testing.T) {
 	}
 	found := set(t).Check(all)
 	half := found[0]
-	if half.OK() || half.Met != 1 || half.All != 2 || math.Abs(half.Figure-190.0/201) > 1e-9 || half.Of != "Read/path=fill/size=4KiB/on=tmpfs" {
+	if half.OK() || half.Met != 1 || half.All != 2 || math.Abs(half.Figure.Center-190.0/201) > 1e-9 || half.Of != "Read/path=fill/size=4KiB/on=tmpfs" {
 		t.Errorf("half: %+v", half)
 	}
-	if once := found[1]; !once.OK() || once.All != 2 || once.Figure != 1 {
+	if once := found[1]; !once.OK() || once.All != 2 || once.Figure.Center != 1 {
 		t.Errorf("once: %+v", once)
 	}
 	if none := found[2]; none.OK() || none.All != 0 {
@@ -185,10 +205,57 @@ func TestBarsAreHeldAgainstTheWorst(t *testing.T) {
 	if err := Findings(&b, found); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"MISSED   0.945  filling costs", "met      1.000  nothing is copied twice", "unknown         moving is cheap"} {
+	for _, want := range []string{"MISSED   0.945    filling costs", "met      1.000    nothing is copied twice", "unknown           moving is cheap"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
 		}
+	}
+}
+
+// TestRatiosAreWithinRuns: one run is three times as slow as the others in all it
+// does, and no ratio is of two runs.
+func TestRatiosAreWithinRuns(t *testing.T) {
+	var text strings.Builder
+	for run := range 10 {
+		slow := 1
+		if run%2 == 1 {
+			slow = 3
+		}
+		fmt.Fprintf(&text, "BenchmarkRead/path=copy 1 %d instr\nBenchmarkRead/path=fill 1 %d instr\n", 1000*slow, (300+run)*slow)
+	}
+	s := New(Layout{Line: "path", X: "size"})
+	if err := s.Add("reads", strings.NewReader(text.String())); err != nil {
+		t.Fatal(err)
+	}
+	bars, err := Bars([]byte(`
+[[bar]]
+claim = "a third"
+of = "/path:fill"
+than = "path=copy"
+unit = "instr"
+most = 0.307
+[[bar]]
+claim = "a third, in both places"
+of = "/path:fill"
+than = "path=copy"
+unit = "instr"
+most = 0.5
+cells = 2
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := s.Check(bars)
+	third := found[0]
+	if f := third.Figure; !third.OK() || third.Sure != 0 || math.Abs(f.Center-0.3045) > 1e-9 || math.Abs(f.Lo-0.301) > 1e-9 || math.Abs(f.Hi-0.308) > 1e-9 {
+		t.Errorf("a third: %+v, want 0.3045 of 0.301 to 0.308, which meets the bar and not surely", third)
+	}
+	var b bytes.Buffer
+	if err := Findings(&b, found); err != nil || !strings.Contains(b.String(), "0.304  0.301 to 0.308  a third  ") || !strings.Contains(b.String(), "≤ 0.307 in 1 of 1, surely in 0, worst") {
+		t.Errorf("%v:\n%s", err, &b)
+	}
+	if found[1].Sure != 1 || found[1].OK() {
+		t.Errorf("%+v: met for sure in one place of two, which is not enough", found[1])
 	}
 }
 
@@ -197,6 +264,7 @@ func TestWrongBarsAreRefused(t *testing.T) {
 		"":                    "no [[bar]]",
 		"[[bar]]\nclaim='x'":  "bar 1: claim, of, unit and most are needed",
 		"[[bar]]\nclaims='x'": "unknown key bar.claims",
+		"[[bar]]\ncells=-1":   "bar 1: cells: -1 is less than 0",
 		strings.Replace(bars, "/path:fill", "/path:(", 1): "bar 1: of: ",
 		strings.Replace(bars, "path=copy", "path", 1):     `bar 1: than: "path" is not KEY=VALUE`,
 	} {

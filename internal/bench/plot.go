@@ -20,7 +20,7 @@ import (
 const (
 	panelWidth  = 7 * vg.Centimeter
 	panelHeight = 5.5 * vg.Centimeter
-	legendWidth = 3.6 * vg.Centimeter
+	legendWidth = 3.9 * vg.Centimeter
 	titleHeight = 0.8 * vg.Centimeter
 	gap         = 0.4 * vg.Centimeter
 )
@@ -35,7 +35,7 @@ type Picture struct {
 	unit   string
 	lines  []string
 	panels [][]*plot.Plot // by rows and columns; nil where there is no group
-	log    bool
+	log    bool           // the y axis is logarithmic, without lines that are nothing
 }
 
 // Picture plots unit, or returns nil where no line of any group would have two
@@ -50,10 +50,11 @@ func (s *Set) Picture(unit string) (*Picture, error) {
 	if len(groups) == 0 {
 		return nil, nil
 	}
-	p := &Picture{set: s, unit: unit, lines: s.values(s.layout.Line), log: s.positive(unit)}
+	p := &Picture{set: s, unit: unit, lines: s.values(s.layout.Line)}
 	if len(p.lines) == 0 {
 		p.lines = []string{""}
 	}
+	p.log = s.logarithmic(p)
 	for _, names := range arrange(groups) {
 		row := make([]*plot.Plot, len(names))
 		for i, g := range names {
@@ -91,12 +92,36 @@ func (s *Set) plottable(g *group, unit string) bool {
 	})
 }
 
-// positive tells whether all figures of unit are above 0, as a logarithmic
-// axis wants them.
-func (s *Set) positive(unit string) bool {
-	return !slices.ContainsFunc(s.Rows, func(r *Row) bool {
-		return r.drawn(unit) && r.Medians[unit].Lo <= 0
-	})
+// logarithmic tells whether the figures of p are above 0, as a logarithmic axis
+// wants them, but for those of lines that are nothing.
+func (s *Set) logarithmic(p *Picture) bool {
+	drawn := 0
+	for _, r := range s.Rows {
+		if !r.drawn(p.unit) || p.nothing(r.Value(s.layout.Line)) {
+			continue
+		}
+		if r.Medians[p.unit].Lo <= 0 {
+			return false
+		}
+		drawn++
+	}
+	return drawn > 0
+}
+
+// nothing tells whether line has no figure above a thousandth of the largest.
+func (p *Picture) nothing(line string) bool {
+	return p.most(line) <= p.most(p.lines...)/1000
+}
+
+// most is the largest figure of lines, of either sign.
+func (p *Picture) most(lines ...string) float64 {
+	most := 0.0
+	for _, r := range p.set.Rows {
+		if m := r.Medians[p.unit]; r.drawn(p.unit) && slices.Contains(lines, r.Value(p.set.layout.Line)) {
+			most = max(most, math.Abs(m.Hi), math.Abs(m.Lo))
+		}
+	}
+	return most
 }
 
 // arrange puts groups into rows: those that differ in nothing but their last
@@ -133,12 +158,13 @@ func (p *Picture) panel(g *group) (*plot.Plot, error) {
 	panel.Title.Text = clean(g.name)
 	panel.Title.TextStyle.Font.Size = vg.Points(9)
 	panel.X.Scale, panel.X.Tick.Marker = plot.LogScale{}, p.ticks(g)
+	panel.X.Tick.Label.Font.Size, panel.Y.Tick.Label.Font.Size = vg.Points(8), vg.Points(8)
 	if p.log {
 		panel.Y.Scale, panel.Y.Tick.Marker = plot.LogScale{}, plot.TickerFunc(oneTwoFive)
 	}
 	for i, line := range p.lines {
 		points := p.points(g, line)
-		if len(points.XYs) == 0 {
+		if len(points.XYs) == 0 || p.log && p.nothing(line) {
 			continue
 		}
 		curve, dots, err := plotter.NewLinePoints(points)
@@ -149,8 +175,8 @@ func (p *Picture) panel(g *group) (*plot.Plot, error) {
 		if err != nil {
 			return nil, err
 		}
-		curve.Color, dots.Color, errs.Color = plotutil.Color(i), plotutil.Color(i), plotutil.Color(i)
-		dots.Shape = plotutil.Shape(i)
+		look(i, curve, dots)
+		errs.Color = curve.Color
 		panel.Add(curve, dots, errs)
 	}
 	widen(&panel.X)
@@ -158,6 +184,13 @@ func (p *Picture) panel(g *group) (*plot.Plot, error) {
 		widen(&panel.Y)
 	}
 	return panel, nil
+}
+
+// look gives the i-th line a colour, a shape and, where the colours begin again,
+// dashes.
+func look(i int, curve *plotter.Line, dots *plotter.Scatter) {
+	curve.Color, curve.Dashes = plotutil.Color(i), plotutil.Dashes(i/len(plotutil.DefaultColors))
+	dots.Color, dots.Shape = curve.Color, plotutil.Shape(i)
 }
 
 // widen gives the ends of a logarithmic axis some room, where the library would
@@ -260,8 +293,12 @@ func (p *Picture) legend() *plot.Legend {
 		if err != nil {
 			continue // of one point at 0, 0: it cannot fail
 		}
-		curve.Color, dots.Color, dots.Shape = plotutil.Color(i), plotutil.Color(i), plotutil.Shape(i)
-		l.Add(clean(line), curve, dots)
+		look(i, curve, dots)
+		name := clean(line)
+		if p.log && p.nothing(line) {
+			name += fmt.Sprintf(" (%.2g)", p.most(line))
+		}
+		l.Add(name, curve, dots)
 	}
 	return &l
 }

@@ -16,7 +16,7 @@ import (
 const Confidence = 0.95
 
 // Max bounds the benchmarks times units of a Table.
-const Max = 10000
+const Max = 100_000
 
 // A Key names one number that a benchmark gives.
 type Key struct {
@@ -78,6 +78,10 @@ func (t *Table) add(key Key, value float64, better int) {
 	t.Values[key] = append(t.Values[key], value)
 	t.Better[key] = better
 }
+
+// MinInterval is how many figures there must be for an interval: 5 are all above
+// or all below the median more often than 1 in 20 times, 2/2^5.
+const MinInterval = 6
 
 // A Median is the summary of figures.
 type Median struct {
