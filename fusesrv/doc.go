@@ -46,7 +46,8 @@
 // a case for each. A file's pages that are written come the same way, and go
 // through a file in memory to go-fuse.
 //
-// Everything but READ and INTERRUPT is answered by go-fuse's ProtocolServer.
+// Everything but READ and INTERRUPT, and WRITE with Options.SpliceWrites, is answered
+// by go-fuse's ProtocolServer.
 // The device descriptor is opened, mounted and cloned here, one clone a worker,
 // so that a path can use it for more than read and write. On the io_uring paths
 // each worker has a thread and a ring of its own (package uring) in place of a

@@ -39,7 +39,7 @@ func TestPathThatTheKernelLacksIsNamed(t *testing.T) {
 	if rsplice.Supported() {
 		return
 	}
-	for _, p := range []Path{rsplicePipePath(), rspliceDirectPath()} {
+	for _, p := range []Path{rsplicePipePath(), rspliceFillPath(), rspliceDirectPath()} {
 		_, err := newWorker(&Server{path: p, maxRead: 4096}, -1)
 		if err == nil || !strings.Contains(err.Error(), "read path "+p.Name+": rsplice(2): function not implemented") {
 			t.Errorf("kernel without rsplice(2): %v", err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -248,6 +249,7 @@ func TestZeroCopyLetsTheServer(t *testing.T) {
 // The reader gets what was in memory before.
 func succeedWithNothingFilled(t *testing.T) {
 	c := newCrooked(t, func(c *crooked, r *read) error { return c.succeed(r) })
+	poisonMemory(t)
 	got := c.read(0)
 	if got.n != c.size || got.err != nil {
 		t.Fatalf("read: %d, %v; an answer with nothing filled is not taken any more, say so in doc.go", got.n, got.err)
@@ -255,7 +257,14 @@ func succeedWithNothingFilled(t *testing.T) {
 	if c.of.Check(got.mem, 0) == nil || bytes.Count(got.mem, []byte{untouched}) == c.size {
 		t.Error("the reader has the file's bytes, or its own")
 	}
-	t.Logf("%d bytes that were not written, %d of them from memory that had been freed", c.size, 16*bytes.Count(got.mem, []byte("uninitialised...")))
+	old := 0
+	for _, word := range []string{"uninitialised...", strings.Repeat("\xaa", 16)} { // page_poison=1
+		old += 16 * bytes.Count(got.mem, []byte(word))
+	}
+	if old == 0 {
+		t.Error("nothing of it is from memory that had been freed: poison shows nothing")
+	}
+	t.Logf("%d bytes that were not written, %d of them from memory that had been freed", c.size, old)
 }
 
 // A reader past the cache keeps what it had, and believes that it read.

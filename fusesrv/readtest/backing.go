@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -24,12 +25,14 @@ func sourceCases() []Case {
 			"BackingCacheIsKeptUnlessMoved":         backingCache,
 			"ErrorOfTheBackingFileReachesTheReader": errorOfTheBackingFileReachesTheReader,
 			"DiskIsASource":                         diskIsASource,
+			"HolesOfADiskReadAsZeroes":              holesOfADiskReadAsZeroes,
 		}),
 		about(onFiles(), true, map[string]func(t *testing.T, c config){
 			"DiskReadDirectlyIsASource":   diskReadDirectlyIsASource,
 			"UnfitSourceIsCopied":         unfitSourceIsCopied,
 			"BlockDeviceIsASource":        blockDeviceIsASource,
 			"UnalignedDirectReadIsCopied": unalignedDirectReadIsCopied,
+			"ReadersMemoryMayLieAnywhere": readersMemoryMayLieAnywhere,
 		}))
 }
 
@@ -114,7 +117,8 @@ func diskIsASource(t *testing.T, c config) {
 }
 
 // diskReadDirectlyIsASource has the server open files with O_DIRECT: the
-// bytes come from the disk, and leave no page in its cache.
+// bytes come from the disk, and leave no page in its cache. Readers with O_DIRECT
+// get them in their own memory, and beside it nothing changes.
 func diskReadDirectlyIsASource(t *testing.T, c config) {
 	disk := Ext4(t)
 	c.Loopback, c.DirectSource = disk.Dir, true
@@ -133,9 +137,82 @@ func diskReadDirectlyIsASource(t *testing.T, c config) {
 			mem := mapFile(t, h, int64(pages(f.Size)*guest.PageSize()), unix.PROT_READ, unix.MAP_SHARED)
 			zero(t, mem[f.Size:], f.Size) // what the disk has behind the end
 		}
+		past := m.openFlags(f.Name, os.O_RDONLY|unix.O_DIRECT)
+		got := readInto(t, past, 0, (pages(f.Size)+1)*guest.PageSize(), 0)
+		if int64(len(got)) != f.Size {
+			t.Errorf("file of %d bytes: read %d past the cache", f.Size, len(got))
+		}
+		same(t, f.Of, got, 0)
 		if n := guest.ResidentPages(t, low); n != 0 {
 			t.Errorf("file of %d bytes: %d pages are in the disk's cache", f.Size, n)
 		}
+	}
+}
+
+// readersMemoryMayLieAnywhere asks, past both caches, for whole blocks in memory
+// that lies otherwise in its pages than they do in the file. rsplice(2) takes no
+// such memory from O_DIRECT, and no path may write beside it.
+func readersMemoryMayLieAnywhere(t *testing.T, c config) {
+	for _, distance := range []int{512, 1} {
+		t.Run(strconv.Itoa(distance), func(t *testing.T) {
+			c := c
+			c.Loopback, c.DirectSource, c.DirectIO = Ext4(t).Dir, true, true
+			c.fallsBack = strings.HasPrefix(c.Path, "rsplice-") || c.Path == zeroCopy && distance%512 != 0
+			f := makeFile("f", 93, 100<<10)
+			m := start(t, c, f)
+			unix.Sync()
+			h := m.open(f.Name)
+			for _, size := range []int{guest.PageSize(), 64 << 10} {
+				got := readInto(t, h, int64(guest.PageSize()), size, distance)
+				if len(got) != size {
+					t.Errorf("read %d bytes of %d", len(got), size)
+				}
+				same(t, f.Of, got, int64(guest.PageSize()))
+			}
+		})
+	}
+}
+
+// holesOfADiskReadAsZeroes reads a file of ext4 with a hole in it and an end that
+// has blocks and was never written, by way of its cache and past it. Zeroes are not
+// read from anywhere: who forgets to write them shows what was in memory.
+func holesOfADiskReadAsZeroes(t *testing.T, c config) {
+	const from, to, end, size = 64 << 10, 192 << 10, 512 << 10, 768 << 10
+	for name, direct := range map[string]bool{"buffered": false, "O_DIRECT": true} {
+		if direct && c.inKernel {
+			continue // it is for the reader to say
+		}
+		t.Run(name, func(t *testing.T) {
+			c := c
+			c.Loopback, c.DirectSource = Ext4(t).Dir, direct
+			f := makeFile("f", 94, size)
+			m := start(t, c, f)
+			unix.Sync()
+			behind := openNew(t, filepath.Join(m.backing, f.Name))
+			for _, x := range []struct {
+				mode      uint32
+				off, size int64
+			}{{unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE, from, to - from},
+				{unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE, end, size - end}, {0, end, size - end}} {
+				if err := unix.Fallocate(int(behind.Fd()), x.mode, x.off, x.size); err != nil {
+					t.Fatal(err)
+				}
+			}
+			unix.Sync()
+			guest.DropCaches(t)
+			for flags, got := range map[int][]byte{
+				0:             readAll(t, m.open(f.Name), mib),
+				unix.O_DIRECT: readInto(t, m.openFlags(f.Name, os.O_RDONLY|unix.O_DIRECT), 0, size, 0),
+			} {
+				if len(got) != size {
+					t.Fatalf("open flags %#x: read %d bytes of %d", flags, len(got), size)
+				}
+				same(t, f.Of, got[:from], 0)
+				zero(t, got[from:to], from)
+				same(t, f.Of, got[to:end], to)
+				zero(t, got[end:], end)
+			}
+		})
 	}
 }
 

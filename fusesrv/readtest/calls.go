@@ -16,6 +16,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// callsPerRead are the calls of the table of package fusesrv, by path.
+func callsPerRead() map[string]uint64 {
+	return map[string]uint64{
+		"copy": 3, "splice": 4, "splice-move": 4,
+		"rsplice-pipe": 4, "rsplice-fill": 3, "rsplice-direct": 2,
+		"io_uring": 2, "io_uring-zc": 1,
+	}
+}
+
 // callsAreCounted proves that the server makes as many system calls for READs as
 // it says, and no others: ptrace(2) counts.
 func callsAreCounted(t *testing.T, c config) {
@@ -26,16 +35,17 @@ func callsAreCounted(t *testing.T, c config) {
 	f := m.open("counted")
 	before := m.stats()
 	var data []byte
-	calls := countCalls(t, m.cmd.Process.Pid, func() { data = readAll(t, f, size) })
+	calls, interrupted := countCalls(t, m.cmd.Process.Pid, func() { data = readAll(t, f, size) })
 	same(t, makeFile("counted", 2, size).Of, data, 0)
 	after := m.stats()
 	var sum uint64
 	for _, n := range calls {
 		sum += n
 	}
-	if n := after.Calls - before.Calls; n != sum || after.Reads == before.Reads {
-		t.Errorf("%d READs: the server says that it made %d calls, the kernel saw %d, by number: %v",
-			after.Reads-before.Reads, n, sum, calls)
+	n, reads := after.Calls-before.Calls, after.Reads-before.Reads
+	if n != sum || reads == 0 || n-interrupted != reads*callsPerRead()[c.Path] {
+		t.Errorf("%d READs: the server says that it made %d calls, the kernel saw %d, by number: %v; want %d for each",
+			reads, n, sum, calls, callsPerRead()[c.Path])
 	}
 }
 
@@ -56,12 +66,16 @@ type tracer struct {
 	stop    chan struct{}  // closed: end as soon as the process is done
 	threads map[int]uint64 // the call that each thread is in
 	calls   map[uint64]uint64
-	quiet   int // how often there was nothing new since the last call that counts
+	// interrupted counts calls that have ended with EINTR.
+	interrupted uint64
+	quiet       int // how often there was nothing new since the last call that counts
 }
 
 const (
-	// between is the call that a thread is in which is in none.
+	// between is the call that a thread is in which is in none, and unknown that of
+	// one which has not stopped yet: it may return from a call that began before.
 	between = ^uint64(0)
+	unknown = ^uint64(1)
 	// pause is how long follow sleeps if there is nothing new, and settled how
 	// often it has to, until a call that has its effect already has also ended.
 	pause   = 100 * time.Microsecond
@@ -69,16 +83,17 @@ const (
 )
 
 // countCalls returns how often process pid has made which system call while do
-// ran, without those that the runtime makes for itself.
-func countCalls(t *testing.T, pid int, do func()) map[uint64]uint64 {
+// ran, without those that the runtime makes for itself, and how many of them were
+// interrupted and had to be made again.
+func countCalls(t *testing.T, pid int, do func()) (calls map[uint64]uint64, interrupted uint64) {
 	t.Helper()
 	tr := &tracer{stop: make(chan struct{}), threads: map[int]uint64{}, calls: map[uint64]uint64{}}
 	begun, done := make(chan error, 1), make(chan error, 1)
 	go onThread(func() {
-		err := tr.seize(pid)
+		err := tr.begin(pid)
 		begun <- err
 		if err == nil {
-			err = tr.follow()
+			err = tr.count()
 		}
 		done <- err
 	})
@@ -92,7 +107,7 @@ func countCalls(t *testing.T, pid int, do func()) map[uint64]uint64 {
 	if err := <-done; err != nil {
 		t.Fatalf("trace the server: %v", err)
 	}
-	return tr.calls
+	return tr.calls, tr.interrupted
 }
 
 // onThread runs do on a thread that ends with it. The first of a process does not.
@@ -111,7 +126,38 @@ func onThread(do func()) {
 	<-done
 }
 
-// seize makes all threads of a process stop, for which follow waits. One that is
+// begin makes all threads of a process stop once, and go on with all their calls
+// traced. What a thread waits for in a call must not come before it has stopped:
+// the call would end, and nothing would tell.
+func (tr *tracer) begin(pid int) error {
+	if err := tr.seize(pid); err != nil {
+		return err
+	}
+	return tr.follow(func() bool { return !tr.any(unknown) }, time.After(patience))
+}
+
+// count counts until the test has what it waits for and the process makes no more
+// calls that count.
+func (tr *tracer) count() error {
+	err := tr.follow(func() bool {
+		select {
+		case <-tr.stop:
+			return true
+		default:
+			return false
+		}
+	}, nil)
+	if err != nil {
+		return err
+	}
+	tr.quiet = 0
+	return tr.follow(func() bool {
+		tr.quiet++
+		return tr.quiet >= settled && !tr.any(between)
+	}, time.After(patience))
+}
+
+// seize makes all threads of a process stop, for which begin waits. One that is
 // not traced yet may make another meanwhile.
 func (tr *tracer) seize(pid int) error {
 	for before := -1; before < len(tr.threads); {
@@ -139,20 +185,26 @@ func (tr *tracer) seizeThread(tid int) error {
 		return nil
 	}
 	const options = unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_TRACECLONE
-	if err := ptrace(unix.PTRACE_SEIZE, tid, options); err == unix.ESRCH {
+	switch err := ptrace(unix.PTRACE_SEIZE, tid, options); err {
+	case nil:
+		err = unix.PtraceInterrupt(tid)
+		if err != nil && err != unix.ESRCH { // which wait4 tells, too
+			return os.NewSyscallError("PTRACE_INTERRUPT", err)
+		}
+	case unix.ESRCH:
 		return nil
-	} else if err != nil {
+	case unix.EPERM: // a thread of one that is traced is, too, and stops by itself
+	default:
 		return os.NewSyscallError("PTRACE_SEIZE", err)
 	}
-	tr.threads[tid] = between
-	return os.NewSyscallError("PTRACE_INTERRUPT", unix.PtraceInterrupt(tid))
+	tr.threads[tid] = unknown
+	return nil
 }
 
-// follow lets threads go on that have stopped, until the test has what it waits
-// for and the process makes no more calls that count.
-func (tr *tracer) follow() error {
-	var late <-chan time.Time
-	for stop := tr.stop; ; {
+// follow lets threads go on that have stopped, until enough says so of a moment
+// when none has.
+func (tr *tracer) follow(enough func() bool, late <-chan time.Time) error {
+	for {
 		var status unix.WaitStatus
 		tid, err := unix.Wait4(-1, &status, unix.WALL|unix.WNOHANG|unix.WNOTHREAD, nil)
 		if err != nil {
@@ -164,12 +216,10 @@ func (tr *tracer) follow() error {
 			}
 			continue
 		}
-		if tr.quiet++; stop == nil && tr.quiet >= settled && !tr.running() {
+		if enough() {
 			return nil
 		}
 		select {
-		case <-stop:
-			stop, tr.quiet, late = nil, 0, time.After(patience)
 		case <-late:
 			return errors.New("it is not done")
 		case <-time.After(pause):
@@ -177,9 +227,9 @@ func (tr *tracer) follow() error {
 	}
 }
 
-// running tells whether a thread is between two calls.
-func (tr *tracer) running() bool {
-	return slices.Contains(slices.Collect(maps.Values(tr.threads)), between)
+// any tells whether a thread is in call.
+func (tr *tracer) any(call uint64) bool {
+	return slices.Contains(slices.Collect(maps.Values(tr.threads)), call)
 }
 
 // stopped takes note of what a thread has stopped for, and lets it go on.
@@ -188,7 +238,7 @@ func (tr *tracer) stopped(tid int, status unix.WaitStatus) error {
 		delete(tr.threads, tid)
 		return nil
 	}
-	if _, known := tr.threads[tid]; !known {
+	if call, known := tr.threads[tid]; !known || call == unknown {
 		tr.threads[tid] = between
 	}
 	var deliver uintptr
@@ -235,6 +285,9 @@ func (tr *tracer) call(tid int) error {
 	tr.quiet = 0
 	if info.Op == unix.PTRACE_SYSCALL_INFO_EXIT && !restarts(int64(info.Value)) {
 		tr.calls[number]++
+		if int64(info.Value) == -int64(unix.EINTR) {
+			tr.interrupted++
+		}
 	}
 	return nil
 }

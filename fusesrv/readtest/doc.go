@@ -15,8 +15,8 @@
 // must keep a server from, of those that fill pages themselves, is tested
 // elsewhere: of rsplice(2) in vmtests/rsplice; and of io_uring-zc, whose kernel
 // keeps it from little, in package fusesrv (TestZeroCopyLetsTheServer). That path
-// is also not held up between the fill of a file's READ and the reply, because
-// one call does both; with sockets it is.
+// and rsplice-direct are not held up between the fill of a file's READ and the
+// reply, because one call does both; sockets hold that call up half-way.
 //
 // The server is a process of its own, for three reasons: a case can kill it,
 // it can be held up without holding up the case, and a mapping of a file must

@@ -162,6 +162,9 @@ func steps(c config) map[string]fusesrv.Step {
 	if c.Path == "rsplice-pipe" {
 		all["claimed"] = fusesrv.StepClaimed
 	}
+	if c.Sockets {
+		all["stalled"] = stepStalled
+	}
 	return all
 }
 
@@ -316,6 +319,7 @@ func abortEndsItsReaders(t *testing.T, c config) {
 				m.holdAt(at)
 				held := beginRead(t, h, 0)
 				m.awaitHeld(1)
+				held.running(t)
 				within(t, "abort", func() { abort(t, m) })
 				held.fails(t, "read of an aborted connection")
 				m.release() // the answer comes too late

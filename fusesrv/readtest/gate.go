@@ -36,6 +36,13 @@ func (g *gate) pass(s fusesrv.Step) syscall.Errno {
 	return g.errno
 }
 
+// stalls tells whether answers wait for the other half of their bytes.
+func (g *gate) stalls() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.closed != nil && g.at == stepStalled
+}
+
 // do carries out the part of o that is about answers.
 func (g *gate) do(o order) {
 	g.mu.Lock()

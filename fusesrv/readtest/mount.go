@@ -13,6 +13,7 @@ import (
 
 	"github.com/runvm/runvm/fusesrv"
 	"github.com/runvm/runvm/fusesrv/pattern"
+	"github.com/runvm/runvm/vmtests/guest"
 )
 
 const (
@@ -221,7 +222,7 @@ func (m *mount) checkPath(s fusesrv.Stats) {
 		m.t.Errorf("path %s: no proof of it is known", m.config.Path)
 	}
 	if m.config.mayCopy {
-		m.t.Logf("path %s: %d of %d READs were answered by copying", m.config.Path, s.Fallbacks, s.Reads)
+		guest.Remark("%s: path %s: %d of %d READs were answered by copying", m.t.Name(), m.config.Path, s.Fallbacks, s.Reads)
 	}
 	if m.config.mayCopy && s.Fallbacks*10 <= s.Reads {
 		by += s.Copied

@@ -13,6 +13,9 @@ const (
 	poisonWord = "\xdeuninit"
 	// poisoned is how much memory is, in bytes: more than a case reads into.
 	poisoned = 16 << 20
+	// freed is what a kernel with page_poison=1 fills free memory with
+	// (PAGE_POISON in include/linux/poison.h), in place of what was there.
+	freed = "\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa"
 )
 
 // poison fills memory that is about to be free, so that pages which the
@@ -47,7 +50,9 @@ func zero(t testing.TB, got []byte, off int64) {
 // clean fails the test if got has memory that nobody has filled.
 func clean(t testing.TB, got []byte, off int64) {
 	t.Helper()
-	if i := bytes.Index(got, []byte(poisonWord)); i >= 0 {
-		t.Errorf("byte %d begins uninitialised memory", off+int64(i))
+	for _, word := range []string{poisonWord, freed} {
+		if i := bytes.Index(got, []byte(word)); i >= 0 {
+			t.Errorf("byte %d begins uninitialised memory", off+int64(i))
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -26,7 +27,9 @@ func readerCases() []Case {
 			"ReadsBehindTheirBufferAreNotSeen": readsBehindTheirBufferAreNotSeen,
 		}),
 		about(everywhere(), true, map[string]func(t *testing.T, c config){
-			"ReadsPastTheCacheAreExact": readsPastTheCacheAreExact,
+			"ReadsPastTheCacheAreExact":            readsPastTheCacheAreExact,
+			"MappedAndSplicedPastTheCacheAreExact": mappedAndSplicedPastTheCacheAreExact,
+			"SplicedFromODirectIsExact":            splicedFromODirectIsExact,
 		}),
 		about(onFiles(), true, map[string]func(t *testing.T, c config){
 			"CallsAreCounted": callsAreCounted,
@@ -60,7 +63,14 @@ func has(t *testing.T, got *os.File, f file) {
 func splicedBytesAreExact(t *testing.T, c config) {
 	f := makeFile("f", 100, 300<<10+77)
 	m := start(t, c, f)
-	h, to := m.open(f.Name), target(t)
+	has(t, spliced(t, m.open(f.Name)), f)
+	m.askedFor(f.Size)
+}
+
+// spliced is a file to which all of h has gone through a pipe.
+func spliced(t *testing.T, h *os.File) *os.File {
+	t.Helper()
+	to := target(t)
 	var pipe [2]int
 	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
 		t.Fatal(err)
@@ -81,14 +91,20 @@ func splicedBytesAreExact(t *testing.T, c config) {
 			}
 		}
 	})
-	has(t, to, f)
-	m.askedFor(f.Size)
+	return to
 }
 
 func sentBytesAreExact(t *testing.T, c config) {
 	f := makeFile("f", 101, 300<<10+77)
 	m := start(t, c, f)
-	h, to := m.open(f.Name), target(t)
+	has(t, sent(t, m.open(f.Name)), f)
+	m.askedFor(f.Size)
+}
+
+// sent is a file to which all of h was sent.
+func sent(t *testing.T, h *os.File) *os.File {
+	t.Helper()
+	to := target(t)
 	within(t, "sendfile", func() {
 		for {
 			n, err := unix.Sendfile(int(to.Fd()), int(h.Fd()), nil, 100_000)
@@ -100,8 +116,33 @@ func sentBytesAreExact(t *testing.T, c config) {
 			}
 		}
 	})
-	has(t, to, f)
+	return to
+}
+
+// mappedAndSplicedPastTheCacheAreExact reads files of FOPEN_DIRECT_IO by splice(2),
+// by sendfile(2) and by a private mapping, for which the kernel uses the cache after
+// all.
+func mappedAndSplicedPastTheCacheAreExact(t *testing.T, c config) {
+	c.DirectIO = true
+	f := makeFile("f", 107, 300<<10+77)
+	m := start(t, c, f)
+	has(t, spliced(t, m.open(f.Name)), f)
+	has(t, sent(t, m.open(f.Name)), f)
+	mem := mapFile(t, m.open(f.Name), f.Size, unix.PROT_READ, unix.MAP_PRIVATE)
+	same(t, f.Of, mem, 0)
 	m.askedFor(f.Size)
+}
+
+// splicedFromODirectIsExact opens with O_DIRECT for splice(2) and sendfile(2), which
+// have the kernel read to pages of its own (copy_splice_read() in fs/splice.c): those
+// are not rsplice(2)'s to fill.
+func splicedFromODirectIsExact(t *testing.T, c config) {
+	c.fallsBack = strings.HasPrefix(c.Path, "rsplice-")
+	f := makeFile("f", 108, 300<<10+77)
+	m := start(t, c, f)
+	has(t, spliced(t, m.openFlags(f.Name, os.O_RDONLY|unix.O_DIRECT)), f)
+	has(t, sent(t, m.openFlags(f.Name, os.O_RDONLY|unix.O_DIRECT)), f)
+	m.delivered(0, 2*f.Size)
 }
 
 // copiedRangesAreExact copies to another mount of the same kind, which the

@@ -74,8 +74,13 @@ type stored struct {
 	Data []byte
 }
 
-// stepAsked comes before the steps of a path: the READ is with the server.
-const stepAsked fusesrv.Step = -1
+const (
+	// stepAsked comes before the steps of a path: the READ is with the server.
+	stepAsked fusesrv.Step = -1
+	// stepStalled is within what brings the bytes of a READ from a socket, whatever
+	// that is called on a path: the first half is there and the other does not come.
+	stepStalled fusesrv.Step = -2
+)
 
 // A status is the answer to an order.
 type status struct {
@@ -121,7 +126,7 @@ func serve(in io.Reader, out io.Writer) error {
 
 // mount starts the server.
 func (c *config) mount(g *gate) (*fusesrv.Server, error) {
-	tree, err := c.tree()
+	tree, err := c.tree(g)
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +161,7 @@ func tell(srv *fusesrv.Server, o order) error {
 }
 
 // tree is what c says to serve.
-func (c *config) tree() (fusesrv.Tree, error) {
+func (c *config) tree(g *gate) (fusesrv.Tree, error) {
 	if c.Loopback != "" {
 		return fusesrv.Loopback(c.Loopback), nil
 	}
@@ -165,7 +170,7 @@ func (c *config) tree() (fusesrv.Tree, error) {
 		data := io.NewSectionReader(f.Of, 0, f.Data)
 		served := fusesrv.File{Name: f.Name, Size: f.Size, Data: data}
 		if c.Sockets {
-			served.Stream = stream(data)
+			served.Stream = stream(data, g)
 		}
 		if c.Device != "" {
 			device, err := os.Open(c.Device)
@@ -179,8 +184,9 @@ func (c *config) tree() (fusesrv.Tree, error) {
 	return fusesrv.Generated(all...), nil
 }
 
-// stream yields a socket for each READ, from which data come.
-func stream(data io.ReaderAt) fusesrv.Stream {
+// stream yields a socket for each READ, from which data come. There is a way
+// through g half-way.
+func stream(data io.ReaderAt, g *gate) fusesrv.Stream {
 	return func(off int64, size int) (int, func(), error) {
 		fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
@@ -189,9 +195,27 @@ func stream(data io.ReaderAt) fusesrv.Stream {
 		w := os.NewFile(uintptr(fds[1]), "socket")
 		var written sync.WaitGroup
 		written.Go(func() {
-			_, _ = io.Copy(w, io.NewSectionReader(data, off, int64(size))) // EPIPE if the READ has ended
-			_ = w.Close()
+			defer func() { _ = w.Close() }()
+			all := io.NewSectionReader(data, off, int64(size))
+			if g.stalls() {
+				_, _ = io.CopyN(w, all, int64(size)/2)
+				awaitTaken(w)
+				g.pass(stepStalled)
+			}
+			_, _ = io.Copy(w, all) // EPIPE if the READ has ended
 		})
 		return fds[0], func() { unix.Close(fds[0]); written.Wait() }, nil
+	}
+}
+
+// awaitTaken returns when what was written to a socket has been received, or its
+// other end is closed.
+func awaitTaken(w *os.File) {
+	for {
+		left, err := unix.IoctlGetInt(int(w.Fd()), unix.SIOCOUTQ)
+		if err != nil || left == 0 {
+			return
+		}
+		time.Sleep(100 * time.Microsecond)
 	}
 }

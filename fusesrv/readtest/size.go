@@ -61,14 +61,19 @@ func mapEndsWithZeroesAndThenSIGBUS(t *testing.T, c config) {
 }
 
 // touch reads a byte of a mapping; a fault is an error.
-func touch(mem []byte, i int) (err error) {
+func touch(mem []byte, i int) error {
+	return faulting(func() { sink(mem[i]) })
+}
+
+// faulting runs do, which touches a mapping; a fault is an error.
+func faulting(do func()) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if fault, ok := recover().(error); ok {
 			err = fault
 		}
 	}()
-	sink(mem[i])
+	do()
 	return nil
 }
 

@@ -114,10 +114,13 @@ func Seed(t testing.TB, name string) uint64 {
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
-	// Not by t.Log: the first thing that a failed test logs is taken for its reason.
-	fmt.Printf("seed %d: -append %s=%d takes the same decisions\n", seed, name, seed)
+	Remark("seed %d: -append %s=%d takes the same decisions", seed, name, seed)
 	return seed
 }
+
+// Remark writes what is to be seen of a test that passes, too, and is no reason to
+// fail: what t.Log writes is not seen of the first, and the reason of the second.
+func Remark(format string, args ...any) { fmt.Printf(format+"\n", args...) }
 
 // Parameter is the value of NAME=value on the kernel's command line, or value if it
 // is not there. That is how a test is told something: runvm test -append NAME=value.
