@@ -5,7 +5,7 @@ PATCHES ?= patches/linux-6.12
 WANT     = -append rsplice.want=1# a kernel without the call fails
 LINT     = go tool -modfile=tools/go.mod
 
-.PHONY: help build check test host guest conformance suites e2e more mutants series lkdtm bench bench-readpaths bench-large-folios no-cost boots
+.PHONY: help build check test host guest conformance conformance-debug suites e2e more mutants series lkdtm bench bench-readpaths spread bench-large-folios no-cost boots
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,9 @@ guest: build ## the guest tests on the patched kernel, long ones left out (see c
 
 conformance: build ## every case of every read path, over files, sockets and memory (FLAGS=)
 	./runvm test -kernel $(KERNEL) -patches $(PATCHES) $(WANT) -memory 2048 -timeout 120m $(FLAGS) ./vmtests/fuseread
+
+conformance-debug: override FLAGS += -profile debug -append kmemleak=on -silence 20m
+conformance-debug: conformance ## the same where KASAN, lockdep, DEBUG_VM and kmemleak look on
 
 RUN      = runs/$(shell date +%Y-%m-%dT%H.%M.%S)
 PROGRAMS = runs/programs-$(KERNEL)
@@ -77,6 +80,12 @@ bench-readpaths: build $(IMAGE) ## what each way to answer a FUSE READ costs, an
 	./runvm bench -kernel $(KERNEL) -patches $(PATCHES) -patches $(COUNTER) -count 1 -disk $(IMAGE) -timeout 60m $(FLAGS) -o $(DIR)/copies ./vmtests/readbench
 	./runvm bench $(BARS) -o $(DIR)/all $(DIR)/instructions/bench.txt $(DIR)/copies/bench.txt
 
+spread: DIR := $(RUN)
+spread: build $(IMAGE) ## figures of five guests of one seed at once: the same to the last digit
+	for n in 1 2 3 4 5; do ./runvm bench -kernel $(KERNEL) -patches $(PATCHES) -disk $(IMAGE) -count 1 -seed 7 -timeout 60m \
+		-bench 'Read/.*/size=1024KiB' $(FLAGS) -o $(DIR)/$$n ./vmtests/readbench >/dev/null & done; wait
+	for n in 2 3 4 5; do cmp $(DIR)/1/bench.txt $(DIR)/$$n/bench.txt || exit; done; sha256sum $(DIR)/*/bench.txt
+
 bench-large-folios: build $(IMAGE) ## rsplice(2) against passthrough where FUSE's page cache may have large folios
 	./runvm bench -kernel 7.3 -patches patches/linux-7.3 -patches patches/linux-7.3-large-folios -append fuse.large_folios=1 \
 		-disk $(IMAGE) -count 10 -bars vmtests/readbench/bars-large-folios.toml \
@@ -87,7 +96,7 @@ NOCOST = -timeout 60m -threshold 0.5 $(FLAGS)
 no-cost: build $(IMAGE) ## what the series costs those who do not use it, or changes for them: pipes, splice(2), writes by splice(2), plain FUSE
 	./runvm ab -kernel $(KERNEL) -patches $(PATCHES) $(NOCOST) -deterministic -count 4 -disk 64 -run '^$$' -bench . ./vmtests/splicebench
 	./runvm ab -kernel $(KERNEL) -patches $(PATCHES) $(NOCOST) -deterministic -count 4 -disk $(IMAGE) -run '^$$' \
-		-bench 'Read/path=(none|copy|splice|splice-move|passthrough)/size=(4|1024)KiB/.*/access=(seq|random)' ./vmtests/readbench
+		-bench 'Read/path=(none|copy|splice|splice-move|passthrough|io_uring.*)/size=(4|1024)KiB/.*/access=(seq|random)' ./vmtests/readbench
 	./runvm ab -kernel $(KERNEL) -base-patches $(COUNTER) -patches $(PATCHES) -patches $(COUNTER) $(NOCOST) -count 4 -disk 64 -run '^$$' -bench . ./vmtests/splicebench
 	./runvm ab -kernel $(KERNEL) -patches $(PATCHES) $(NOCOST) -disk 64 ./vmtests/splicebench
 

@@ -36,7 +36,7 @@ func fileSize(read int) int {
 }
 
 // sizes are those of READs, in KiB.
-var sizes = []int{4, 64, 1024}
+var sizes = []int{4, 16, 64, 256, 1024}
 
 // TestImage makes the image of the disk that BenchmarkRead needs: a guest that
 // only reads from it need not wait for the host's writes.
