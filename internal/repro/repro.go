@@ -9,7 +9,7 @@
 //	fix     = "34b5c4a6e4fb"  # the commit that fixes it upstream; may be left out where there is none
 //	verdict = "fail"          # what the buggy kernel gets: fail, crash or hang
 //	symptom = "want 0$"       # a regular expression: what the failed test says, the complaint's title, what hangs
-//	profile = "plain"         # of both kernels; may be left out, as may the next three
+//	profile = "plain"         # of both kernels, its *.config files from this folder; may be left out, as may the next three
 //	append  = ["init_on_alloc=0"]  # arguments of both kernels
 //	cpus    = 2
 //	memory  = 512             # MiB
@@ -163,7 +163,7 @@ func parse(root, name string, data []byte) (*Repro, error) {
 	}
 	r := &Repro{
 		Name: name, Root: root, Title: d.Title, Fix: d.Fix, Verdict: verdict.Verdict(d.Verdict),
-		Profile: d.Profile, Append: d.Append, CPUs: d.CPUs, MemoryMiB: d.Memory,
+		Append: d.Append, CPUs: d.CPUs, MemoryMiB: d.Memory,
 	}
 	if d.Title == "" || strings.ContainsAny(d.Title, "\r\n") {
 		return nil, errors.New("title: want one line")
@@ -179,6 +179,9 @@ func parse(root, name string, data []byte) (*Repro, error) {
 	if r.Symptom, err = regexp.Compile(d.Symptom); err != nil {
 		return nil, fmt.Errorf("symptom: %w", err)
 	}
+	if r.Profile, err = r.profile(d.Profile); err != nil {
+		return nil, fmt.Errorf("profile: %w", err)
+	}
 	if r.Buggy, err = r.kernel(d.Buggy); err != nil {
 		return nil, fmt.Errorf("buggy: %w", err)
 	}
@@ -188,6 +191,21 @@ func parse(root, name string, data []byte) (*Repro, error) {
 	return r, nil
 }
 
+// profile makes a list of profiles definite.
+func (r *Repro) profile(list string) (string, error) {
+	names := strings.Split(list, ",")
+	for i, name := range names {
+		if !strings.HasSuffix(name, ".config") {
+			continue
+		}
+		var err error
+		if names[i], err = r.file(name); err != nil {
+			return "", err
+		}
+	}
+	return strings.Join(names, ","), nil
+}
+
 // kernel makes s definite. Its patches lie in r's module.
 func (r *Repro) kernel(s side) (Kernel, error) {
 	if s.Kernel == "" {
@@ -195,17 +213,26 @@ func (r *Repro) kernel(s side) (Kernel, error) {
 	}
 	k := Kernel{Source: s.Kernel}
 	for _, p := range s.Patches {
-		rel := filepath.Join(folder, r.Name, p)
-		if filepath.IsAbs(p) || !filepath.IsLocal(rel) {
-			return Kernel{}, fmt.Errorf("patches: %s is not in the module", p)
-		}
-		path := filepath.Join(r.Root, rel)
-		if _, err := os.Stat(path); err != nil {
-			return Kernel{}, fmt.Errorf("patches: %s: no such file or folder", p)
+		path, err := r.file(p)
+		if err != nil {
+			return Kernel{}, fmt.Errorf("patches: %w", err)
 		}
 		k.Patches = append(k.Patches, path)
 	}
 	return k, nil
+}
+
+// file is the path of a file or folder in r's module, named from r's folder.
+func (r *Repro) file(name string) (string, error) {
+	rel := filepath.Join(folder, r.Name, name)
+	if filepath.IsAbs(name) || !filepath.IsLocal(rel) {
+		return "", fmt.Errorf("%s is not in the module", name)
+	}
+	path := filepath.Join(r.Root, rel)
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("%s: no such file or folder", name)
+	}
+	return path, nil
 }
 
 func isFile(path string) bool {

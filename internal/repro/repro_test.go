@@ -18,7 +18,7 @@ title   = "it breaks"
 fix     = "123456789abc"
 verdict = "crash"
 symptom = "^WARNING in f$"
-profile = "debug"
+profile = "debug,bug.config"
 append  = ["a=1"]
 cpus    = 2
 memory  = 512
@@ -36,7 +36,7 @@ func module(t *testing.T, description string) string {
 	t.Helper()
 	root := t.TempDir()
 	for name, text := range map[string]string{
-		"go.mod": "module m\n", "patches/series/0001-x.patch": "", "repros/bug/bug.patch": "", "repros/bug/repro.toml": description,
+		"go.mod": "module m\n", "patches/series/0001-x.patch": "", "repros/bug/bug.patch": "", "repros/bug/bug.config": "", "repros/bug/repro.toml": description,
 		"repros/code/code.go": "package code\n", "deep/er/x": "",
 	} {
 		path := filepath.Join(root, name)
@@ -59,7 +59,7 @@ func TestDescriptionIsRead(t *testing.T) {
 	}
 	want := []string{filepath.Join(root, "repros/bug/bug.patch"), filepath.Join(root, "patches/series")}
 	if r.Title != "it breaks" || r.Verdict != verdict.Crash || !r.Symptom.MatchString("WARNING in f") || r.Symptom.MatchString("WARNING in fg") ||
-		r.Profile != "debug" || r.CPUs != 2 || r.MemoryMiB != 512 || r.Append[0] != "a=1" ||
+		r.Profile != "debug,"+filepath.Join(root, "repros/bug/bug.config") || r.CPUs != 2 || r.MemoryMiB != 512 || r.Append[0] != "a=1" ||
 		r.Buggy.Source != "6.12" || strings.Join(r.Buggy.Patches, " ") != strings.Join(want, " ") ||
 		r.Fixed.Source != "6.13" || r.Fixed.Patches != nil || r.Target() != "./repros/bug" {
 		t.Errorf("%+v", r)
@@ -78,6 +78,8 @@ func TestBadDescriptionsAreRefused(t *testing.T) {
 		"no kernel":     {`kernel = "6.13"`, ``, "fixed: kernel: want a source"},
 		"missing patch": {"bug.patch", "bag.patch", "buggy: patches: bag.patch: no such file or folder"},
 		"way out":       {"../../patches/series", "../../../x", "buggy: patches: ../../../x is not in the module"},
+		"no config":     {`"debug,bug.config"`, `"debug,x.config"`, "profile: x.config: no such file or folder"},
+		"config away":   {`"debug,bug.config"`, `"../../../x.config"`, "profile: ../../../x.config is not in the module"},
 		"absolute":      {"bug.patch", "/etc/passwd", "buggy: patches: /etc/passwd is not in the module"},
 		"too large":     {"\n[buggy]", "#" + strings.Repeat("x", maxFile) + "\n[buggy]", "larger than 64 KiB"},
 	} {
