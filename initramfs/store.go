@@ -23,7 +23,7 @@ func (b *Builder) part(kind string, files []File) (string, error) {
 	}
 	name := kind + "-" + hex.EncodeToString(digest.Sum(nil))[:24] + ".cpio"
 	file := filepath.Join(b.Cache, name)
-	if _, err := os.Stat(file); err == nil {
+	if _, err := touch(file); err == nil { // before another part sweeps
 		return file, nil
 	}
 	b.sweep(kind)
