@@ -27,8 +27,11 @@ const (
 	// schedule, each READ counted as readRoom bytes more for what it costs itself.
 	// From a goroutine that has not been scheduled for 10 ms the runtime takes the
 	// P in each call, looking every 20 µs (retake in runtime/proc.go): with READs
-	// of 1 MiB, 6 % of what the server costs.
-	yieldEvery = 1 << 20
+	// of 1 MiB, 6 % of what the server costs. Scheduling costs 7 instructions for each
+	// KiB itself if it comes after each of those, which is 2 to 5 % of rsplice-direct.
+	// 2 MiB take the path that costs most, copy, some 10 ms of a clock that counts 4 ns
+	// for an instruction; with 4 MiB that and splice cost more.
+	yieldEvery = 2 << 20
 	readRoom   = 16 << 10
 )
 
