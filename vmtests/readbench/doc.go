@@ -57,9 +57,10 @@
 // The guest only reads from its copy, and QEMU answers that at once, by io_uring, if
 // the host has it in memory. So the same seed gives the same figures to the last digit,
 // whatever else the host does, unless it pages out what was not read for a while: then
-// those of the disk differ by some per cent. With another seed pages lie elsewhere, in more or fewer pieces, and timers go
-// off elsewhere: most figures differ by 1 to 5 %. With readbench.turns=25 on the
-// kernel's command line each file is read 25 times and not 3 at least.
+// those of the disk differ by some per cent. With another seed pages lie elsewhere, in
+// more or fewer pieces, and timers go off elsewhere: most figures differ by 1 to 5 %.
+// With readbench.turns=25 on the kernel's command line each file is read 25 times and
+// not 3 at least.
 //
 // Where there is no io_uring, which runvm says, the disk takes as long as the host
 // does, and the guest should not halt meanwhile (-append idle=poll): a clock that
