@@ -314,20 +314,31 @@ func mapFile(t *testing.T, f *os.File, size int64, prot, flags int) []byte {
 // within runs do and fails the test when it takes longer than patience.
 func within(t testing.TB, what string, do func()) {
 	t.Helper()
+	withinTime(t, patience, what, do)
+}
+
+// withinTime is within with a patience of its own.
+func withinTime(t testing.TB, limit time.Duration, what string, do func()) {
+	t.Helper()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		do()
 	}()
-	await(t, what, done)
+	awaitTime(t, limit, what, done)
 }
 
 // await fails the test when done is not closed within patience.
 func await(t testing.TB, what string, done <-chan struct{}) {
 	t.Helper()
+	awaitTime(t, patience, what, done)
+}
+
+func awaitTime(t testing.TB, limit time.Duration, what string, done <-chan struct{}) {
+	t.Helper()
 	select {
 	case <-done:
-	case <-time.After(patience):
-		t.Fatalf("%s: not done after %v", what, patience)
+	case <-time.After(limit):
+		t.Fatalf("%s: not done after %v", what, limit)
 	}
 }
