@@ -47,13 +47,12 @@
 // through a file in memory to go-fuse.
 //
 // Everything but READ and INTERRUPT, and WRITE with Options.SpliceWrites, is answered
-// by go-fuse's ProtocolServer.
-// The device descriptor is opened, mounted and cloned here, one clone a worker,
-// so that a path can use it for more than read and write. On the io_uring paths
-// each worker has a thread and a ring of its own (package uring) in place of a
-// clone, and there are Options.Workers of them for each CPU that the kernel
-// may have, since it sends a request to the queue of the CPU that made it. What
-// still comes by the device, FORGET and INTERRUPT, has a worker more; a READ that
+// by go-fuse's ProtocolServer. The device descriptor is opened, mounted and cloned
+// here, one clone a worker, so that a path can use it for more than read and write.
+// On the io_uring paths each worker has a thread and a ring of its own (package
+// uring) in place of a clone, and there are Options.Workers of them for each CPU that
+// the kernel may have, since it sends a request to the queue of the CPU that made it.
+// What still comes by the device, FORGET and INTERRUPT, has a worker more; a READ that
 // came there would be answered with an error.
 //
 // What is served is a Tree: Loopback, a directory of this machine to read and
